@@ -1,0 +1,51 @@
+# make run      builds bin/twofold and starts two data nodes and a witness on loopback
+# make test     every check and test; as root it installs the Debian packages that it needs
+# The other targets are parts of these two, and make fuzz, which takes a minute for each fuzz target.
+
+GO       ?= go
+DEV_ARGS ?=
+FUZZTIME ?= 1m
+
+# Packages are compiled with the race detector's cgo only in the unit tests; everything that runs on its own is static.
+STATIC := CGO_ENABLED=0
+
+.PHONY: build run deps check test test-unit test-process test-client fuzz fuzz-short clean
+
+build:
+	$(STATIC) $(GO) build -trimpath -o bin/twofold ./cmd/twofold
+
+run: build
+	bin/twofold dev $(DEV_ARGS)
+
+deps:
+	scripts/deps.sh
+
+check:
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt would change:" $$files; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test ./scripts/layers
+
+test-unit:
+	$(GO) test -race -shuffle=on -timeout 6m ./...
+
+# The tests of real processes need the binary as it is shipped, without the race detector.
+test-process: build
+	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 4m ./cmd/...
+
+test-client:
+	scripts/client-test
+
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+fuzz-short:
+	scripts/fuzz.sh 2s
+
+# One after the other, the quick ones first: the machine has two processors, and the client test measures times.
+test:
+	scripts/run-steps.sh deps check test-unit fuzz-short test-process test-client
+
+clean:
+	rm -rf bin

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"twofold/raftlog"
+)
+
+// goodConfig is a correct config, for tests that spoil one thing in it.
+const goodConfig = `cluster: team
+node: a
+role: data
+dir: state
+members:
+  - {name: a, role: data, addr: "127.0.0.1:7001"}
+  - {name: b, role: data, addr: "127.0.0.1:7002"}
+  - {name: w, role: witness, addr: "127.0.0.1:7003"}
+nfs: {listen: "127.0.0.1:12049"}
+http: {listen: "127.0.0.1:12080"}
+exports:
+  - clients: [10.0.0.0/24]
+    options: [rw]
+`
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "node.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestConfig_Good(t *testing.T) {
+	path := writeConfig(t, goodConfig)
+	cfg, err := loadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(filepath.Dir(path), "state"); cfg.Dir != want {
+		t.Errorf("dir is %s, want %s, relative to the file", cfg.Dir, want)
+	}
+	if cfg.Listen != "127.0.0.1:7001" {
+		t.Errorf("listen is %q, want the member's own address", cfg.Listen)
+	}
+	if cfg.Volume.RootMode != 0o755 || cfg.Memory.Cache != 64<<20 {
+		t.Errorf("defaults: root mode %o, cache %s", cfg.Volume.RootMode, cfg.Memory.Cache)
+	}
+	rules, err := cfg.Exports[0].rules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := rules[0]; !r.ReadWrite || !r.RootSquash || !r.Secure {
+		t.Errorf("rule is %+v, want rw, root_squash and secure", r)
+	}
+}
+
+// What serve --print-config shows is a config that means the same.
+func TestConfig_EffectiveRoundTrip(t *testing.T) {
+	cfg, err := loadConfig(writeConfig(t, goodConfig+"volume: {root_mode: 1777, root_uid: 5, block_size: 8KiB}\nmemory: {limit: 1GiB}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := cfg.effective()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := loadConfig(writeConfig(t, string(first)))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, first)
+	}
+	second, err := again.effective()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(first) != string(second) {
+		t.Errorf("first\n%s\nsecond\n%s", first, second)
+	}
+	if again.Volume.RootMode != 0o1777 || again.Volume.BlockSize != 8192 || again.Memory.Limit != 1<<30 {
+		t.Errorf("volume %+v, memory %+v", again.Volume, again.Memory)
+	}
+}
+
+// The sample is a config that could run, and names every key.
+func TestConfig_Sample(t *testing.T) {
+	text, err := os.ReadFile("../../docs/twofold.sample.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadConfig("../../docs/twofold.sample.yaml"); err != nil {
+		t.Error(err)
+	}
+	effective, err := defaultConfig().effective()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(effective), "\n") {
+		key, _, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if ok && !strings.Contains(string(text), key+":") {
+			t.Errorf("the sample does not mention %s", key)
+		}
+	}
+}
+
+// Each mistake is told in one line that says where it is and what to do.
+func TestConfig_Mistakes(t *testing.T) {
+	tests := []struct {
+		name     string
+		old, new string // replaced in goodConfig; an empty old appends
+		want     string
+	}{
+		{"unknown key", "", "nsf: {listen: x}\n", `:14: unknown key "nsf": correct or remove it`},
+		{"unknown inner key", `{listen: "127.0.0.1:12049"}`, "{listn: x}", `:9: unknown key "listn"`},
+		{"duplicate key", "", "node: b\n", `:14: mapping key "node" already defined`},
+		{"syntax", "role: data\n", "role: [data\n", ":4: "},
+		{"wrong type", "", "insecure_peers: perhaps\n", ":14: "},
+		{"bad size", "", "memory: {cache: 64MB}\n", `:14: "64MB" is no size: write it like`},
+		{"bad mode", "", "volume: {root_mode: 0799}\n", `:14: "0799" is no file mode`},
+		{"number", "", "volume: {root_uid: me}\n", ":14: "},
+		{"two documents", "", "---\nnode: b\n", "more than one YAML document"},
+		{"no cluster", "cluster: team\n", "", "cluster is empty: give one"},
+		{"bad name", "node: a\n", "node: a/b\n", `node "a/b" has a character`},
+		{"no role", "role: data\n", "role: main\n", `role: is "main": set it to data or witness`},
+		{"no dir", "dir: state\n", "", "dir: missing: name the directory"},
+		{"not a member", "node: a\n", "node: c\n", `node: "c" is not in members`},
+		{"role differs", "role: data\n", "role: witness\n", `role: is "witness", but members says that a is "data"`},
+		{"two members", "  - {name: b, role: data, addr: \"127.0.0.1:7002\"}\n", "", "members: 1 data and 1 witness: list exactly two data nodes and one witness"},
+		{"same name", "{name: b,", "{name: a,", `members[1].name: "a" is there twice`},
+		{"same address", "127.0.0.1:7002", "127.0.0.1:7001", "members[1].addr: 127.0.0.1:7001 is a's address too"},
+		{"no port", "127.0.0.1:7002", "127.0.0.1", `members[1].addr: "127.0.0.1" is no address: write host:port`},
+		{"bad port", "127.0.0.1:7002", "127.0.0.1:70000", `members[1].addr: "70000" is no port`},
+		{"no tls", "127.0.0.1:7002", "b.example.net:7002", "tls: missing, and members are not all on loopback"},
+		{"half tls", "", "tls: {cert: c.pem}\n", "tls: set all of cert, key and ca, or none"},
+		{"tls and insecure", "", "tls: {cert: c, key: k, ca: a}\ninsecure_peers: true\n", "insecure_peers: true contradicts the tls section"},
+		{"port twice", "127.0.0.1:12080", "127.0.0.1:12049", "http.listen: 127.0.0.1:12049 is the address of nfs.listen too"},
+		{"no nfs", "nfs: {listen: \"127.0.0.1:12049\"}\n", "", "nfs.listen: missing: give host:port"},
+		{"clients", "10.0.0.0/24", "10.0.0.0/33", `exports[0]: export clients "10.0.0.0/33"`},
+		{"option", "[rw]", "[rw, ro]", `options "rw" and "ro" exclude each other`},
+		{"no clients", "clients: [10.0.0.0/24]", "clients: []", "exports[0]: clients: missing"},
+		{"same clients", "[10.0.0.0/24]", "[10.0.0.0/24, 10.0.0.0/24]", "two export rules for 10.0.0.0/24"},
+		{"block size", "", "volume: {block_size: 5000}\n", "volume.block_size: 5000: use a power of two"},
+		{"cache", "", "memory: {cache: 1MiB}\n", "memory.cache: 1MiB is too little: use at least 8MiB"},
+		{"limit", "", "memory: {limit: 64MiB}\n", "memory.limit: 64MiB is too little"},
+		{"reserve", "", "reserve: 1\n", "reserve: 1 is too little"},
+		{"log store", "", "log_store: tape\n", `log_store: "tape" is not known: use `},
+		{"log level", "", "log: {level: loud}\n", `log.level: "loud" is not known`},
+		{"log format", "", "log: {format: xml}\n", `log.format: "xml" is not known`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := goodConfig + tt.new
+			if tt.old != "" {
+				text = strings.Replace(goodConfig, tt.old, tt.new, 1)
+			}
+			path := writeConfig(t, text)
+			_, err := loadConfig(path)
+			if err == nil {
+				t.Fatalf("no error for\n%s", text)
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got  %v\nwant it to contain %s", err, tt.want)
+			}
+			for _, line := range strings.Split(err.Error(), "\n") {
+				if !strings.Contains(line, path) {
+					t.Errorf("line %q does not name the file", line)
+				}
+			}
+		})
+	}
+}
+
+// A witness has no clients.
+func TestConfig_WitnessServesNobody(t *testing.T) {
+	text := strings.Replace(goodConfig, "node: a\nrole: data", "node: w\nrole: witness", 1)
+	_, err := loadConfig(writeConfig(t, text))
+	if err == nil || !strings.Contains(err.Error(), "nfs: a witness serves no clients") ||
+		!strings.Contains(err.Error(), "exports: a witness serves no clients") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConfig_RoleFollowsFromMembers(t *testing.T) {
+	cfg, err := loadConfig(writeConfig(t, strings.Replace(goodConfig, "role: data\n", "", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Role != raftlog.RoleData {
+		t.Errorf("role is %q", cfg.Role)
+	}
+}
+
+func TestConfig_NotAFile(t *testing.T) {
+	if _, err := loadConfig(filepath.Join(t.TempDir(), "none.yaml")); err == nil || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("missing file: %v", err)
+	}
+	if _, err := loadConfig(writeConfig(t, "# nothing\n")); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("empty file: %v", err)
+	}
+	if _, err := loadConfig(writeConfig(t, strings.Repeat("#", maxConfigBytes+1))); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("huge file: %v", err)
+	}
+}
+
+func TestByteSize(t *testing.T) {
+	for text, want := range map[string]byteSize{"0": 0, "4096": 4096, "64KiB": 65536, "3 MiB": 3 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40} {
+		got, err := parseByteSize(text)
+		if err != nil || got != want {
+			t.Errorf("%q: %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "1.5GiB", "64MB", "KiB", "99999999TiB"} {
+		if got, err := parseByteSize(text); err == nil {
+			t.Errorf("%q: %d without an error", text, got)
+		}
+	}
+	for size, want := range map[byteSize]string{0: "0", 1: "1", 1024: "1KiB", 1500: "1500", 3 << 30: "3GiB"} {
+		if got := size.String(); got != want {
+			t.Errorf("%d is written %q, want %q", size, got, want)
+		}
+	}
+}

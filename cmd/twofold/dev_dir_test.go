@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// defaultDev are the options of dev without flags.
+func defaultDev(dir string) devOptions {
+	return devOptions{dir: dir, nfs: defaultDevNFS, http: defaultDevHTTP}
+}
+
+// prepareDev does what dev does before it starts processes.
+func prepareDev(t *testing.T, o devOptions) ([]*devNode, error) {
+	t.Helper()
+	d, err := openDevDir(o.dir, o.fresh)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	return d.prepare(o, new(bytes.Buffer))
+}
+
+// A directory that dev did not make is left alone, with --fresh most of all.
+func TestDev_ForeignDirectory(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"documents":  {"letter.txt": "dear"},
+		"own a":      {"a": "mine"},
+		"own marker": {devMarker: "notes about twofold", "a": "mine"},
+	} {
+		for _, fresh := range []bool{false, true} {
+			dir := t.TempDir()
+			for f, content := range files {
+				if err := os.WriteFile(filepath.Join(dir, f), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := tree(t, dir)
+			o := defaultDev(dir)
+			o.fresh = fresh
+			if _, err := prepareDev(t, o); err == nil || !strings.Contains(err.Error(), "choose another --dir") {
+				t.Errorf("%s, fresh %t: %v", name, fresh, err)
+			}
+			if !maps.Equal(before, tree(t, dir)) {
+				t.Errorf("%s, fresh %t: the directory was changed", name, fresh)
+			}
+		}
+	}
+}
+
+// The ports between the nodes are chosen once; flags change the others.
+func TestDev_ConfigsAreKept(t *testing.T) {
+	o := defaultDev(filepath.Join(t.TempDir(), "dev"))
+	first, err := prepareDev(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := first[0].cfg.Exports[0].Options; strings.Join(got, ",") != "rw,no_root_squash,insecure" {
+		t.Errorf("export options are %q", got)
+	}
+	rewrite(t, first[1].configPath(), "level: info", "level: debug # mine")
+	o.nfs, o.nfsGiven = []string{"127.0.0.1:13049", "0.0.0.0:13149"}, true
+	o.http = []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"} // not given
+	second, err := prepareDev(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range second {
+		if n.cfg.Listen != first[i].cfg.Listen || n.cfg.HTTP.Listen != defaultDevHTTP[i] {
+			t.Errorf("%s: listen %s was %s, http %s", n.name, n.cfg.Listen, first[i].cfg.Listen, n.cfg.HTTP.Listen)
+		}
+	}
+	if got := second[1].cfg; got.NFS.Listen != "0.0.0.0:13149" || got.Log.Level != "debug" {
+		t.Errorf("b: nfs %s, log level %s", got.NFS.Listen, got.Log.Level)
+	}
+	// Nothing to change: the user's comment stays.
+	rewrite(t, first[1].configPath(), "level: debug", "level: debug # mine")
+	if _, err := prepareDev(t, o); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(first[1].configPath())
+	if err != nil || !strings.Contains(string(text), "# mine") {
+		t.Errorf("the comment is gone (%v)", err)
+	}
+	if got := mountCommand("0.0.0.0:13149", "/mnt/b"); !strings.Contains(got, "port=13149,mountport=13149,nolock 127.0.0.1:/ /mnt/b") {
+		t.Errorf("mount command for every interface: %s", got)
+	}
+	if got := mountCommand("[::1]:13149", "/mnt/b"); !strings.HasSuffix(got, "nolock [::1]:/ /mnt/b") {
+		t.Errorf("mount command for IPv6: %s", got)
+	}
+}
+
+// Fresh starts over, and only then.
+func TestDev_Fresh(t *testing.T) {
+	o := defaultDev(filepath.Join(t.TempDir(), "dev"))
+	nodes, err := prepareDev(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.ReadFile(filepath.Join(nodes[0].cfg.Dir, "identity.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fresh := range []bool{false, true} {
+		o.fresh = fresh
+		if _, err := prepareDev(t, o); err != nil {
+			t.Fatal(err)
+		}
+		now, err := os.ReadFile(filepath.Join(nodes[0].cfg.Dir, "identity.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same := bytes.Equal(old, now); same == fresh {
+			t.Errorf("fresh %t: same identity %t", fresh, same)
+		}
+	}
+}
+
+// A config that is missing is not made up, since its ports are on record.
+func TestDev_MissingConfig(t *testing.T) {
+	o := defaultDev(filepath.Join(t.TempDir(), "dev"))
+	nodes, err := prepareDev(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(nodes[1].configPath()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prepareDev(t, o); err == nil || !strings.Contains(err.Error(), "--fresh") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDev_Flags(t *testing.T) {
+	for name, change := range map[string]func(*devOptions){
+		"one nfs address":   func(o *devOptions) { o.nfs = o.nfs[:1] },
+		"two http":          func(o *devOptions) { o.http = o.http[:2] },
+		"no port":           func(o *devOptions) { o.nfs = []string{"127.0.0.1:0", "127.0.0.1"} },
+		"nothing of a host": func(o *devOptions) { o.http = []string{":1", ":2", ":3"} },
+	} {
+		o := defaultDev("x")
+		change(&o)
+		if err := o.validate(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

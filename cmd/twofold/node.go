@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"twofold/metrics"
+	"twofold/nfs"
+	"twofold/nfs/mount"
+	"twofold/raftlog"
+	"twofold/raftlog/identity"
+	"twofold/raftlog/transport"
+	"twofold/replica"
+)
+
+// node is one data node or witness with everything that belongs to it.
+type node struct {
+	cfg      *config
+	base     *slog.Logger // for package raftlog, which adds the name itself
+	log      *slog.Logger
+	registry *prometheus.Registry
+	metrics  nodeMetrics
+
+	nfsListener  net.Listener // nil on a witness
+	httpListener net.Listener
+	id           identity.Identity
+	binding      *identity.Binding // as it was at the start
+	dir          *identity.Dir
+	mux          *transport.Mux
+	store        *replica.Store // nil on a witness
+	nfs          *nfs.Server    // nil on a witness
+	mount        *mount.Program // nil on a witness
+	http         *metrics.Server
+	admin        *adminServer
+
+	// parts are what there is only after the members have met.
+	parts    atomic.Pointer[nodeParts]
+	draining atomic.Bool
+
+	running sync.WaitGroup
+	// failed takes the first error of a goroutine that must not end.
+	failed chan error
+}
+
+// nodeParts are set once, when this node takes part in the log.
+type nodeParts struct {
+	raft  *raftlog.Node
+	store *replica.Store // nil on a witness
+}
+
+// nodeMetrics are the collectors of one node.
+type nodeMetrics struct {
+	nfs     *metrics.NFS
+	raft    *metrics.Raft
+	replica *metrics.Replica
+}
+
+// openNode binds the ports, takes the directory and opens what is in it. On an
+// error nothing is left open, and nothing has been changed on disk unless the
+// error is about the content of the directory itself.
+func openNode(cfg *config, log *slog.Logger) (*node, error) {
+	n := &node{cfg: cfg, base: log, log: log.With("node", cfg.Node), failed: make(chan error, 1)}
+	for _, step := range []func() error{
+		n.checkDir, n.newMetrics, n.listen, n.openMux, n.takeDir, n.openStore, n.recordFormats, n.newServers,
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, n.closeFiles())
+		}
+	}
+	return n, nil
+}
+
+// checkDir refuses a directory that is another node's, that a newer program
+// wrote, or that has no room for the log. Removing files must stay possible on a volume that is full, so the
+// bound is lower than the one at which changes are refused.
+func (n *node) checkDir() error {
+	var err error
+	if n.id, err = identity.Load(n.cfg.Dir, n.cfg.identity()); err != nil {
+		return err
+	}
+	if n.binding, err = identity.LoadBinding(n.cfg.Dir, n.id); err != nil {
+		return err
+	}
+	if err := checkFormats(n.cfg.Dir); err != nil {
+		return err
+	}
+	free, err := freeBytes(n.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if need := n.cfg.Reserve / startReserveShare; free < need {
+		return fmt.Errorf("directory %s: %s are free and the log needs %s: make room, or lower reserve in the config",
+			n.cfg.Dir, humanBytes(uint64(free)), need)
+	}
+	return nil
+}
+
+// startReserveShare is which part of the reserve must be free to start.
+const startReserveShare = 4
+
+// newMetrics makes the collectors that this role shows.
+func (n *node) newMetrics() error {
+	reg, err := metrics.NewRegistry(buildVersion(), n.cfg.Node, string(n.cfg.Role))
+	if err != nil {
+		return err
+	}
+	n.registry = reg
+	if n.metrics.raft, err = metrics.NewRaft(reg); err != nil || !n.cfg.isData() {
+		return err
+	}
+	if n.metrics.nfs, err = metrics.NewNFS(reg); err != nil {
+		return err
+	}
+	n.metrics.replica, err = metrics.NewReplica(reg)
+	return err
+}
+
+// listen binds the ports for clients and people.
+func (n *node) listen() error {
+	var err error
+	if n.httpListener, err = bind("http.listen", n.cfg.HTTP.Listen); err != nil {
+		return err
+	}
+	if n.cfg.isData() {
+		n.nfsListener, err = bind("nfs.listen", n.cfg.NFS.Listen)
+	}
+	return err
+}
+
+// bind listens at the address that a key of the config names.
+func bind(key, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, inUse(err))
+	}
+	return l, nil
+}
+
+// inUse adds what to do to the error of an address that is taken.
+func inUse(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: stop what uses it, or choose another one in the config", err)
+	}
+	return err
+}
+
+func (n *node) recordFormats() error { return recordFormats(n.cfg.Dir) }
+
+// openMux begins to answer the other members' hellos. Streams begin much later:
+// their listeners are made when the log is opened.
+func (n *node) openMux() error {
+	members := make([]transport.Member, 0, len(n.cfg.Members))
+	for _, m := range n.cfg.Members {
+		members = append(members, transport.Member{Name: m.Name, Role: m.Role, Addr: m.Addr})
+	}
+	cfg := transport.Config{
+		Listen:        n.cfg.Listen,
+		Self:          n.id.Member(),
+		ClusterName:   n.cfg.Cluster,
+		Members:       members,
+		Binding:       n.binding,
+		Bind:          func(b identity.Binding) error { return n.dir.Bind(b) },
+		InsecurePeers: n.cfg.InsecurePeers,
+		Logger:        n.log,
+	}
+	if t := n.cfg.TLS; t.Cert != "" {
+		cfg.TLS = &transport.TLS{Cert: t.Cert, Key: t.Key, CA: t.CA}
+	}
+	var err error
+	n.mux, err = transport.Listen(cfg)
+	return inUse(err)
+}
+
+// takeDir locks the directory. It writes the process id there, so everything
+// that can be refused without that comes before.
+func (n *node) takeDir() error {
+	var err error
+	n.dir, err = identity.Open(n.cfg.Dir, n.cfg.identity())
+	return err
+}
+
+// newServers makes the servers, which do not serve yet.
+func (n *node) newServers() error {
+	n.http = metrics.NewServer(metrics.ServerConfig{
+		Gatherer: n.registry,
+		Ready:    n.ready,
+		Status:   func(ctx context.Context) any { return n.status(ctx) },
+		Logger:   n.log,
+	})
+	var err error
+	if n.admin, err = newAdminServer(n.dir.Path(), n); err != nil {
+		return err
+	}
+	if !n.cfg.isData() {
+		return nil
+	}
+	return n.openNFS()
+}
+
+// run serves until ctx ends or something fails. It does not close the node.
+func (n *node) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	n.serve("http", func() error { return n.http.Serve(n.httpListener) })
+	n.serve("admin", n.admin.serve)
+	if _, err := n.mux.Meet(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	if err := n.openLog(); err != nil {
+		return err
+	}
+	p := n.parts.Load()
+	n.serve("observer", func() error { return n.observe(ctx, p) })
+	if n.cfg.isData() {
+		n.serve("nfs", func() error {
+			if err := n.nfs.Serve(n.nfsListener); !errors.Is(err, nfs.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	return n.wait(ctx)
+}
+
+// wait returns nil when ctx ends, or why the node cannot go on.
+func (n *node) wait(ctx context.Context) error {
+	p := n.parts.Load()
+	var storeFatal <-chan error
+	if p.store != nil {
+		storeFatal = p.store.Fatal()
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.failed:
+		return err
+	case err := <-p.raft.Fatal():
+		return err
+	case err := <-storeFatal:
+		return err
+	}
+}
+
+// serve runs a server in a goroutine. That it ends with an error ends the node.
+func (n *node) serve(name string, f func() error) {
+	n.running.Go(func() {
+		if err := f(); err != nil {
+			n.fail(fmt.Errorf("%s server: %w", name, err))
+		}
+	})
+}
+
+// fail notes the first error after which the node must end.
+func (n *node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+}

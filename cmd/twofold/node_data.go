@@ -1,0 +1,39 @@
+package main
+
+import (
+	"path/filepath"
+
+	"twofold/replica"
+	"twofold/replica/command"
+	"twofold/replica/state"
+)
+
+// volumeDir holds the state of a data node below its directory.
+const volumeDir = "volume"
+
+// openStore opens the copy of the volume. A witness has none.
+func (n *node) openStore() error {
+	if !n.cfg.isData() {
+		return nil
+	}
+	v := n.cfg.Volume
+	var err error
+	n.store, err = replica.Open(replica.Config{
+		Dir: filepath.Join(n.cfg.Dir, volumeDir),
+		State: state.Options{
+			Logger:        n.log,
+			CacheBytes:    int64(n.cfg.Memory.Cache),
+			MemTableBytes: uint64(n.cfg.Memory.Memtable),
+		},
+		Format: command.Format{
+			BlockSize: uint32(v.BlockSize),
+			RootUID:   v.RootUID,
+			RootGID:   v.RootGID,
+			RootMode:  uint32(v.RootMode),
+		},
+		ReserveBytes: uint64(n.cfg.Reserve),
+		Logger:       n.log,
+		Metrics:      n.metrics.replica,
+	})
+	return err
+}

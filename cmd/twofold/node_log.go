@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"twofold/raftlog"
+	"twofold/raftlog/logstore"
+)
+
+// Names in a node's directory, beside those of package identity.
+const (
+	logDir = "log"
+	// logBegun is made once the node has its log. From then on an empty log
+	// directory is a loss: a member that forgot its votes must not vote.
+	logBegun = "log-begun"
+)
+
+// openLog makes the node take part in the log, and a data node serve. The
+// members have met by now.
+func (n *node) openLog() error {
+	begun := filepath.Join(n.cfg.Dir, logBegun)
+	_, err := os.Stat(begun)
+	first := errors.Is(err, os.ErrNotExist)
+	if err != nil && !first {
+		return err
+	}
+	members := make([]raftlog.Member, 0, len(n.cfg.Members))
+	for _, m := range n.cfg.Members {
+		members = append(members, raftlog.Member{Name: m.Name, Role: m.Role})
+	}
+	cfg := raftlog.Config{
+		Name:      n.cfg.Node,
+		Dir:       filepath.Join(n.cfg.Dir, logDir),
+		Role:      n.cfg.Role,
+		Members:   members,
+		Net:       n.mux,
+		Bootstrap: first,
+		LogKind:   logstore.Kind(n.cfg.LogStore),
+		Logger:    n.base,
+		Metrics:   n.metrics.raft,
+	}
+	var sm raftlog.StateMachine
+	if n.store != nil {
+		sm = n.store // a nil *Store in the interface would not be nil
+	}
+	raft, err := raftlog.Open(cfg, sm)
+	if err != nil {
+		return err
+	}
+	n.parts.Store(&nodeParts{raft: raft, store: n.store})
+	if first {
+		if err := replaceFile(begun, nil); err != nil {
+			return err
+		}
+	}
+	if n.store != nil {
+		n.store.Start(raft, n.mux)
+	}
+	return nil
+}
+
+// ready returns nil if a client would be served now.
+func (n *node) ready(ctx context.Context) error {
+	if n.draining.Load() {
+		return errors.New("this node is stopping")
+	}
+	p := n.parts.Load()
+	if p == nil {
+		return errors.New("waiting for the first meeting of all members")
+	}
+	if p.store == nil {
+		if state, _ := p.raft.Watch(); state.Leader == "" {
+			return errors.New("no leader is known")
+		}
+		return nil
+	}
+	if _, err := p.store.Volume(); err != nil {
+		return fmt.Errorf("no volume yet: %w", err)
+	}
+	return p.store.Ready(ctx)
+}
+
+// transferLeadership hands leadership to the other data node, if this node has
+// it and the other one is there.
+func (n *node) transferLeadership(ctx context.Context) error {
+	p := n.parts.Load()
+	if p == nil {
+		return nil
+	}
+	if state, _ := p.raft.Watch(); !state.IsLeader {
+		return nil
+	}
+	for _, m := range n.cfg.Members {
+		if m.Role == raftlog.RoleData && m.Name != n.cfg.Node {
+			return p.raft.TransferLeadership(ctx, m.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"twofold/raftlog"
+)
+
+// status is what this node knows of the cluster, with its verdict.
+func (n *node) status(ctx context.Context) *clusterStatus {
+	s := &clusterStatus{
+		Cluster:       n.cfg.Cluster,
+		Node:          n.cfg.Node,
+		Role:          n.cfg.Role,
+		Version:       buildVersion(),
+		Ready:         true,
+		InsecurePeers: n.cfg.InsecurePeers,
+	}
+	if err := n.ready(ctx); err != nil {
+		s.Ready, s.NotReady = false, err.Error()
+	}
+	var log raftlog.Status
+	if p := n.parts.Load(); p != nil {
+		log = p.raft.Status()
+		s.Volume = p.volume()
+	}
+	s.Term, s.Leader = uint64(log.State.Term), log.State.Leader
+	s.Members = n.members(log)
+	s.judge()
+	return s
+}
+
+// members are all members as this node knows them.
+func (n *node) members(log raftlog.Status) []memberStatus {
+	all := make([]memberStatus, 0, len(n.cfg.Members))
+	for _, m := range n.cfg.Members {
+		all = append(all, n.memberStatus(m, log))
+	}
+	measure(all)
+	return all
+}
+
+// volume tells of this node's copy, or nothing if there is none.
+func (p *nodeParts) volume() *volumeStatus {
+	if p.store == nil {
+		return nil
+	}
+	v, err := p.store.Volume()
+	if err != nil {
+		return nil
+	}
+	inodes, bytes := p.store.Stats()
+	return &volumeStatus{FSID: fmt.Sprintf("%016x", v.FSID()), BlockSize: v.BlockSize, Inodes: inodes, Bytes: bytes}
+}
+
+// memberStatus is one member: this node as it is, another one as it last said.
+func (n *node) memberStatus(m memberConfig, log raftlog.Status) memberStatus {
+	s := memberStatus{Name: m.Name, Role: m.Role, Addr: m.Addr, Leader: m.Name == log.State.Leader}
+	if m.Name == n.cfg.Node {
+		s.Answers, s.Term = true, uint64(log.State.Term)
+		s.Commit, s.Applied, s.Last = uint64(log.Commit), uint64(log.Applied), uint64(log.Last)
+		return s
+	}
+	for _, p := range log.Peers {
+		if p.Name != m.Name {
+			continue
+		}
+		s.Answers, s.Term = p.Reachable, uint64(p.Term)
+		s.Commit, s.Applied, s.Last = uint64(p.Commit), uint64(p.Applied), uint64(p.Last)
+	}
+	if info, ok := n.mux.PeerInfo(m.Name); ok && !s.Answers {
+		s.Problem = info.Problem
+	}
+	return s
+}
+
+// observeEvery is how often the figures that nobody reports are copied into
+// the collectors.
+const observeEvery = time.Second
+
+// observe keeps the lag of the other members in the metrics until ctx ends.
+func (n *node) observe(ctx context.Context, p *nodeParts) error {
+	tick := time.NewTicker(observeEvery)
+	defer tick.Stop()
+	for {
+		for _, m := range n.members(p.raft.Status()) {
+			if m.Name != n.cfg.Node {
+				n.metrics.replica.SetPeerLag(m.Name, m.Behind)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newServeCmd() *cobra.Command {
+	var path string
+	var printConfig bool
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run one node",
+		Long: "serve runs the data node or witness that the config file describes, until\n" +
+			"SIGINT or SIGTERM. It never formats a directory: twofold init does.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(path)
+			if err != nil {
+				return err
+			}
+			if printConfig {
+				text, err := cfg.effective()
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(text)
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			// A second signal ends the process at once.
+			context.AfterFunc(ctx, stop)
+			return serve(ctx, cfg, newLogger(cfg.Log, cmd.ErrOrStderr()))
+		},
+	}
+	addConfigFlag(cmd, &path)
+	cmd.Flags().BoolVar(&printConfig, "print-config", false, "show the effective values and exit")
+	return cmd
+}
+
+// serve runs one node until ctx ends or it fails.
+func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
+	if cfg.Memory.Limit > 0 {
+		debug.SetMemoryLimit(int64(cfg.Memory.Limit))
+	}
+	n, err := openNode(cfg, log)
+	if err != nil {
+		return err
+	}
+	log.Info("node starts", "node", cfg.Node, "role", cfg.Role, "cluster", cfg.Cluster,
+		"version", buildVersion(), "dir", cfg.Dir)
+	err = n.run(ctx)
+	log.Info("node stops", "node", cfg.Node, "err", err)
+	if closeErr := bounded(stopTimeout, n.close); err == nil && closeErr != nil {
+		err = fmt.Errorf("stop: %w", closeErr)
+	}
+	return err
+}
+
+// stopTimeout bounds a planned stop. A disk that does not answer may hold one
+// up for ever; the process then ends as if it had been killed, which loses
+// nothing that was acknowledged.
+const stopTimeout = 16 * time.Second
+
+// bounded calls f and stops waiting for it at the limit.
+func bounded(limit time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("not finished after %s: given up, nothing acknowledged is lost", limit)
+	}
+}
+
+// newLogger makes the logger that the config asks for. Its level and format
+// have been validated.
+func newLogger(cfg logConfig, w io.Writer) *slog.Logger {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	o := &slog.HandlerOptions{Level: levels[cfg.Level]}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

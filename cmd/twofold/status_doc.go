@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+
+	"twofold/raftlog"
+)
+
+// Health is the verdict of a node about its cluster.
+type health string
+
+// The verdicts, and what status exits with for each.
+const (
+	healthy  health = "healthy"   // 0
+	degraded health = "degraded"  // 1: clients are served, something is missing
+	noQuorum health = "no quorum" // 2: nobody can be served, as far as the node knows
+)
+
+// exitStatus is the exit code of status for a verdict.
+func (h health) exitStatus() int {
+	switch h {
+	case healthy:
+		return 0
+	case degraded:
+		return 1
+	}
+	return exitNoQuorum
+}
+
+// exitNoQuorum is the exit code of status if nobody is served or answers.
+const exitNoQuorum = 2
+
+// inSyncEntries is how many committed entries a member may lack and still
+// count as in sync: what it tells of itself is some time old.
+const inSyncEntries = 512
+
+// clusterStatus is what /status shows, and status --json prints. Its names are
+// part of the user's interface.
+type clusterStatus struct {
+	Cluster       string         `json:"cluster"`
+	Node          string         `json:"node"` // that gives this answer
+	Role          raftlog.Role   `json:"role"`
+	Version       string         `json:"version"`
+	Health        health         `json:"health"`
+	Problems      []string       `json:"problems"`
+	Ready         bool           `json:"ready"`
+	NotReady      string         `json:"not_ready,omitempty"` // why
+	Term          uint64         `json:"term"`
+	Leader        string         `json:"leader"` // empty if not known
+	InsecurePeers bool           `json:"insecure_peers"`
+	Members       []memberStatus `json:"members"`
+	Volume        *volumeStatus  `json:"volume,omitempty"` // of a data node that has one
+}
+
+// memberStatus is one member as the answering node knows it.
+type memberStatus struct {
+	Name    string       `json:"name"`
+	Role    raftlog.Role `json:"role"`
+	Addr    string       `json:"addr"`
+	Leader  bool         `json:"leader"`
+	Answers bool         `json:"answers"`
+	Term    uint64       `json:"term"`
+	Commit  uint64       `json:"commit_index"`
+	Applied uint64       `json:"applied_index"` // 0 on a witness
+	Last    uint64       `json:"last_index"`
+	Behind  uint64       `json:"behind"` // committed entries that it has not applied, or on a witness not stored
+	InSync  bool         `json:"in_sync"`
+	Problem string       `json:"problem,omitempty"` // why it does not answer
+}
+
+// volumeStatus is the volume as the answering node has it.
+type volumeStatus struct {
+	FSID      string `json:"fsid"`
+	BlockSize uint32 `json:"block_size"`
+	Inodes    uint64 `json:"inodes"`
+	Bytes     uint64 `json:"bytes"`
+}
+
+// measure fills in how far behind each member is.
+func measure(members []memberStatus) {
+	commit := uint64(0)
+	for _, m := range members {
+		if m.Answers {
+			commit = max(commit, m.Commit)
+		}
+	}
+	for i := range members {
+		m := &members[i]
+		has := m.Applied
+		if m.Role == raftlog.RoleWitness {
+			has = m.Last
+		}
+		m.Behind = commit - min(commit, has)
+		m.InSync = m.Answers && m.Behind <= inSyncEntries
+	}
+}
+
+// judge says what is wrong, and gives the verdict.
+func (s *clusterStatus) judge() {
+	s.Problems = []string{}
+	answering := 0
+	for _, m := range s.Members {
+		switch {
+		case !m.Answers:
+			s.problem("%s does not answer%s", m.Name, because(m.Problem))
+		case !m.InSync:
+			s.problem("%s is %d entries behind", m.Name, m.Behind)
+		}
+		if m.Answers {
+			answering++
+		}
+	}
+	if s.Leader == "" {
+		s.problem("no leader is known")
+	}
+	if !s.Ready {
+		s.problem("%s would not serve%s", s.Node, because(s.NotReady))
+	}
+	switch {
+	case s.Leader == "" || 2*answering <= len(s.Members):
+		s.Health = noQuorum
+	case len(s.Problems) > 0:
+		s.Health = degraded
+	default:
+		s.Health = healthy
+	}
+}
+
+func (s *clusterStatus) problem(format string, args ...any) {
+	s.Problems = append(s.Problems, fmt.Sprintf(format, args...))
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}

@@ -1,0 +1,72 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// diskBuckets reach from a flash disk's flush to a disk that hangs.
+var diskBuckets = []float64{
+	.00005, .0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5,
+}
+
+// Raft counts what the replicated log does on this node.
+type Raft struct {
+	appendDuration prometheus.Histogram
+	appendBytes    prometheus.Counter
+	term           prometheus.Gauge
+	commit         prometheus.Gauge
+	applied        prometheus.Gauge
+	last           prometheus.Gauge
+	isLeader       prometheus.Gauge
+	leaderChanges  prometheus.Counter
+}
+
+// NewRaft registers the collectors of the log on reg.
+func NewRaft(reg prometheus.Registerer) (*Raft, error) {
+	m := &Raft{
+		appendDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "twofold_raft_append_duration_seconds",
+			Help:    "Time of one append to the log on this node's disk, with its fsync.",
+			Buckets: diskBuckets,
+		}),
+		appendBytes:   counter("twofold_raft_append_bytes_total", "Bytes of entries appended to the log on this node's disk."),
+		term:          gauge("twofold_raft_term", "Current term."),
+		commit:        gauge("twofold_raft_commit_index", "Highest log index known to be committed."),
+		applied:       gauge("twofold_raft_applied_index", "Highest log index whose effects are in this node's state."),
+		last:          gauge("twofold_raft_last_index", "Highest log index on this node's disk."),
+		isLeader:      gauge("twofold_raft_is_leader", "1 while this node leads its term, else 0."),
+		leaderChanges: counter("twofold_raft_leader_changes_total", "Changes of the known leader since the process started."),
+	}
+	return m, register(reg, m.appendDuration, m.appendBytes, m.term, m.commit, m.applied,
+		m.last, m.isLeader, m.leaderChanges)
+}
+
+// ObserveAppend notes one append to the log, fsync included.
+func (m *Raft) ObserveAppend(bytes int, d time.Duration) {
+	if m == nil {
+		return
+	}
+	m.appendDuration.Observe(d.Seconds())
+	m.appendBytes.Add(float64(max(bytes, 0)))
+}
+
+// SetState notes where this node stands in the log.
+func (m *Raft) SetState(term, commit, applied, last uint64, isLeader bool) {
+	if m == nil {
+		return
+	}
+	m.term.Set(float64(term))
+	m.commit.Set(float64(commit))
+	m.applied.Set(float64(applied))
+	m.last.Set(float64(last))
+	m.isLeader.Set(boolean(isLeader))
+}
+
+// LeaderChanged notes that this node learned of another leader, or of none.
+func (m *Raft) LeaderChanged() {
+	if m != nil {
+		m.leaderChanges.Inc()
+	}
+}

@@ -1,0 +1,109 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Replica counts what the replicated store does on this data node.
+type Replica struct {
+	batchOps      prometheus.Histogram
+	batchBytes    prometheus.Counter
+	batchDuration prometheus.Histogram
+	applyDuration prometheus.Histogram
+	forwarded     prometheus.Counter
+	readRounds    prometheus.Counter
+	readWaiters   prometheus.Histogram
+	inodes        prometheus.Gauge
+	dataBytes     prometheus.Gauge
+	peerLag       *prometheus.GaugeVec
+}
+
+// NewReplica registers the collectors of the store on reg.
+func NewReplica(reg prometheus.Registerer) (*Replica, error) {
+	counts := prometheus.ExponentialBuckets(1, 2, 9) // 1 to 256, the limit of one batch
+	m := &Replica{
+		batchOps: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "twofold_replica_batch_operations",
+			Help:    "Operations in one proposed batch, that is in one log entry.",
+			Buckets: counts,
+		}),
+		batchBytes: counter("twofold_replica_batch_bytes_total", "Bytes of the batches that this node proposed."),
+		batchDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "twofold_replica_batch_duration_seconds",
+			Help:    "Time from proposing a batch to its commit.",
+			Buckets: latencyBuckets,
+		}),
+		applyDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "twofold_replica_apply_duration_seconds",
+			Help:    "Time to apply one committed batch to the state.",
+			Buckets: diskBuckets,
+		}),
+		forwarded:  counter("twofold_replica_forwarded_total", "Operations sent on to the leader."),
+		readRounds: counter("twofold_replica_read_rounds_total", "Quorum rounds made to confirm a read index."),
+		readWaiters: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "twofold_replica_read_round_waiters",
+			Help:    "Reads that shared one quorum round.",
+			Buckets: counts,
+		}),
+		inodes:    gauge("twofold_replica_inodes", "Inodes of the volume in this node's state."),
+		dataBytes: gauge("twofold_replica_data_bytes", "Bytes of file data in this node's state."),
+		peerLag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "twofold_replica_peer_lag_entries",
+			Help: "Committed log entries that a member has not confirmed, as this node knows it.",
+		}, []string{"peer"}),
+	}
+	return m, register(reg, m.batchOps, m.batchBytes, m.batchDuration, m.applyDuration, m.forwarded,
+		m.readRounds, m.readWaiters, m.inodes, m.dataBytes, m.peerLag)
+}
+
+// ObserveBatch notes one batch that was proposed and has been committed.
+func (m *Replica) ObserveBatch(ops, bytes int, d time.Duration) {
+	if m == nil {
+		return
+	}
+	m.batchOps.Observe(float64(ops))
+	m.batchBytes.Add(float64(max(bytes, 0)))
+	m.batchDuration.Observe(d.Seconds())
+}
+
+// ObserveApply notes that one committed batch was applied.
+func (m *Replica) ObserveApply(d time.Duration) {
+	if m != nil {
+		m.applyDuration.Observe(d.Seconds())
+	}
+}
+
+// Forwarded notes that one operation went to the leader.
+func (m *Replica) Forwarded() {
+	if m != nil {
+		m.forwarded.Inc()
+	}
+}
+
+// ReadRound notes one quorum round and how many reads it served.
+func (m *Replica) ReadRound(waiters int) {
+	if m == nil {
+		return
+	}
+	m.readRounds.Inc()
+	m.readWaiters.Observe(float64(waiters))
+}
+
+// SetState notes how much the state holds.
+func (m *Replica) SetState(inodes, bytes uint64) {
+	if m == nil {
+		return
+	}
+	m.inodes.Set(float64(inodes))
+	m.dataBytes.Set(float64(bytes))
+}
+
+// SetPeerLag notes how many committed entries a member still lacks. The peer
+// is a member's name, so that there are never more series than members.
+func (m *Replica) SetPeerLag(peer string, entries uint64) {
+	if m != nil {
+		m.peerLag.WithLabelValues(peer).Set(float64(entries))
+	}
+}

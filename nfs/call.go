@@ -1,0 +1,189 @@
+package nfs
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+
+	"twofold/nfs/rpc"
+	"twofold/nfs/xdr"
+)
+
+// replyRoom is the room for a reply's mark and header and for small results.
+const replyRoom = 512
+
+// task is one call from the end of its record to the end of its reply.
+type task struct {
+	conn  *conn
+	entry *entry
+	call  rpc.Call
+	rec   *buffer    // the call message, nil once the handler has returned
+	out   *buffer    // what w.B started as
+	w     xdr.Writer // the reply with its record mark
+	bytes int        // counted in the budgets
+}
+
+// startCall makes a task of the record that was read and starts it. A non-nil
+// error ends the connection.
+func (c *conn) startCall(rec []byte) error {
+	t := c.srv.tasks.Get().(*task)
+	t.conn, t.rec, t.bytes = c, c.rec, c.taken
+	c.rec = nil
+	c.calls.Add(1)
+	t.call.Client = c.client
+	err := rpc.ParseCall(rec, &t.call, &c.creds)
+	switch {
+	case errors.Is(err, rpc.ErrNotCall):
+		c.release(t)
+		return nil
+	case errors.Is(err, rpc.ErrShortCall):
+		c.release(t)
+		return err
+	case err != nil:
+		t.beginReply(replyRoom)
+		t.w.Truncate(rpc.MarkLen)
+		rpc.AppendError(&t.w, t.call.XID, err)
+		c.send(t)
+		return nil
+	}
+	t.entry = c.srv.table.find(t.call.Prog, t.call.Vers)
+	if t.entry == nil {
+		c.refuse(t)
+		return nil
+	}
+	t.beginReply(replyRoom + c.srv.replySize(t.entry, &t.call))
+	go t.run()
+	return nil
+}
+
+// refuse answers a call to a program or version that is not there.
+func (c *conn) refuse(t *task) {
+	t.beginReply(replyRoom)
+	t.w.Truncate(rpc.MarkLen)
+	if low, high, ok := c.srv.table.versions(t.call.Prog); ok {
+		rpc.AppendProgMismatch(&t.w, t.call.XID, low, high)
+	} else {
+		rpc.AppendProgUnavail(&t.w, t.call.XID)
+	}
+	c.send(t)
+}
+
+// beginReply takes a buffer for n bytes and puts the header of SUCCESS in it.
+func (t *task) beginReply(n int) {
+	t.charge(roomFor(n))
+	t.out = t.conn.srv.buffers.get(n)
+	t.w.B = t.out.b[:0]
+	rpc.BeginRecord(&t.w)
+	rpc.BeginReply(&t.w, t.call.XID)
+}
+
+// charge counts n more bytes for t.
+func (t *task) charge(n int) {
+	t.bytes += n
+	t.conn.inFlight.charge(n)
+	t.conn.srv.inFlight.charge(n)
+}
+
+// run has the call served and sends the reply.
+func (t *task) run() {
+	c := t.conn
+	c.srv.observer.CallStarted()
+	err := t.serve()
+	c.srv.observer.CallEnded()
+	c.srv.buffers.put(t.rec)
+	t.rec = nil
+	if over := cap(t.w.B) - cap(t.out.b); over > 0 {
+		t.charge(over) // the handler needed a larger buffer
+	}
+	if err == nil {
+		c.send(t)
+		return
+	}
+	t.w.Truncate(rpc.MarkLen)
+	if rpc.AppendError(&t.w, t.call.XID, err) {
+		c.send(t)
+		return
+	}
+	if !errors.Is(err, rpc.ErrDrop) && c.ctx.Err() == nil && c.srv.noisy.allow() {
+		c.srv.log.Warn("call not answered, connection closed", "client", c.client, "xid", t.call.XID,
+			"prog", t.call.Prog, "proc", t.call.Proc, "err", err)
+	}
+	c.release(t)
+	c.drop()
+}
+
+// serve calls the handler. A panic is the call's own misfortune.
+func (t *task) serve() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = rpc.ErrSystem
+			t.conn.srv.logPanic(t, v)
+		}
+	}()
+	return t.entry.Handler.ServeRPC(t.conn.ctx, &t.call, &t.w)
+}
+
+// replySize asks the handler how long the results may become, within bounds.
+func (s *Server) replySize(e *entry, call *rpc.Call) (n int) {
+	if e.sizer == nil {
+		return 0
+	}
+	defer func() {
+		if recover() != nil {
+			n = 0 // the handler meets the same arguments, and its panic is logged
+		}
+	}()
+	return min(max(e.sizer.ReplySize(call), 0), s.limits.Record)
+}
+
+// release gives back everything that t holds. The caller forgets t.
+func (c *conn) release(t *task) {
+	c.giveBack(1, c.recycle(t))
+}
+
+// recycle puts t and its buffers into their pools and returns the bytes that
+// are still counted for it.
+func (c *conn) recycle(t *task) int {
+	n := t.bytes
+	if t.rec != nil {
+		c.srv.buffers.put(t.rec)
+	}
+	if t.out != nil {
+		t.out.b = t.w.B // the handler may have moved to a larger one
+		c.srv.buffers.put(t.out)
+	}
+	*t = task{}
+	c.srv.tasks.Put(t)
+	return n
+}
+
+// giveBack returns calls and bytes to the budgets.
+func (c *conn) giveBack(calls, bytes int) {
+	c.srv.inFlight.release(calls, bytes)
+	c.inFlight.release(calls, bytes)
+	c.calls.Add(-calls)
+}
+
+// logPanic records a panic of a handler.
+func (s *Server) logPanic(t *task, v any) {
+	if !s.noisy.allow() {
+		return
+	}
+	s.log.Error("handler panicked", "panic", v, "client", t.conn.client, "xid", t.call.XID,
+		"prog", t.call.Prog, "proc", t.call.Proc, "stack", string(debug.Stack()))
+}
+
+// logConn records why a connection was closed, unless the client just went away.
+func (s *Server) logConn(c *conn, err error) {
+	switch {
+	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrUnexpectedEOF), isTemporary(err):
+		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = errors.New("record not completed in time")
+	}
+	if s.noisy.allow() {
+		s.log.Warn("connection closed", "client", c.client, "err", err)
+	}
+}

@@ -1,0 +1,28 @@
+// Package client is a small NFSv3 and MOUNT client for tests, tools and
+// benchmarks.
+//
+// # Purpose
+//
+// It keeps many calls outstanding on one TCP connection at little cost for each,
+// and shows results as the server sent them, attributes of failed calls
+// included. It caches nothing, retries nothing and resolves no paths.
+//
+// # Contract
+//
+// A method returns an error only if there is no result: the connection failed,
+// the context ended, the RPC layer refused the call (the errors of package rpc),
+// or the reply does not decode. The server's verdict is the result's Status, and
+// a result has whatever the RFC's failure arm carries. Names follow RFC 1813.
+//
+// A call whose context ends is forgotten, not undone: the server may still act
+// on it. When the connection fails every outstanding call fails with the same
+// error, and so does every later one; there is no reconnection. An XID may be
+// chosen ([Request]), to send the same call again.
+//
+// # Concurrency
+//
+// A Client may be used by any number of goroutines, as may all that were made
+// from it by As. Each connection has two goroutines, one that writes calls and
+// one that reads replies; both end when the connection fails or is closed. The
+// only lock is conn.pending; it is not held during network calls.
+package client

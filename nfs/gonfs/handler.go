@@ -1,0 +1,156 @@
+package gonfs
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime/debug"
+	"strings"
+
+	billy "github.com/go-git/go-billy/v5"
+	gonfs "github.com/willscott/go-nfs"
+
+	"twofold/replica/vfs"
+)
+
+// flavors are the auth flavors that MNT offers, the preferred one first.
+var flavors = []gonfs.AuthFlavor{gonfs.AuthFlavorUnix, gonfs.AuthFlavorNull}
+
+// errMountOnly is returned by what only NFS procedures would call.
+var errMountOnly = errors.New("gonfs: this bridge serves MOUNT only")
+
+// mounted is what Mount gives go-nfs as a file system. MOUNT only hands it back
+// to ToHandle, so there is nothing behind the embedded interface.
+type mounted struct {
+	billy.Filesystem
+	handle []byte
+}
+
+// handler is the go-nfs Handler.
+type handler struct{ cfg Config }
+
+var _ gonfs.Handler = (*handler)(nil)
+
+// Mount decides whether the client may mount a path and finds its inode.
+func (h *handler) Mount(_ context.Context, c net.Conn, req gonfs.MountRequest) (status gonfs.MountStatus, fs billy.Filesystem, auth []gonfs.AuthFlavor) {
+	// go-nfs runs this on a goroutine of its own, where a panic would end the
+	// process.
+	defer func() {
+		if v := recover(); v != nil {
+			h.cfg.Logger.Error("mount handler panicked", "panic", v, "stack", string(debug.Stack()))
+			status, fs, auth = gonfs.MountStatusErrServerFault, nil, nil
+		}
+	}()
+	p, ok := asPeer(c)
+	if !ok {
+		return gonfs.MountStatusErrAcces, nil, nil
+	}
+	if _, ok := h.cfg.Exports.Find(p.client); !ok {
+		return gonfs.MountStatusErrAcces, nil, nil
+	}
+	handle, status := h.resolve(p.ctx, string(req.Dirpath))
+	if status != gonfs.MountStatusOk {
+		return status, nil, nil
+	}
+	return gonfs.MountStatusOk, &mounted{handle: handle}, flavors
+}
+
+// resolve walks the volume from its root. Whoever may mount may mount any
+// directory, as on a server that exports "/": what the client's users may see
+// below it is decided call by call. Symbolic links are not followed.
+func (h *handler) resolve(ctx context.Context, path string) ([]byte, gonfs.MountStatus) {
+	if !strings.HasPrefix(path, "/") {
+		return nil, gonfs.MountStatusErrAcces
+	}
+	vol, err := h.cfg.FS.Volume()
+	if err != nil {
+		return nil, h.unavailable(path, err)
+	}
+	root, err := h.cfg.FS.GetAttr(ctx, vfs.Ref{Ino: vfs.RootIno})
+	if err != nil {
+		return nil, h.unavailable(path, err)
+	}
+	attr, kind := root.Attr, root.Kind
+	for name := range strings.SplitSeq(path, "/") {
+		if kind != vfs.OK {
+			break
+		}
+		if name == "" {
+			continue
+		}
+		res, err := h.cfg.FS.Lookup(ctx, vfs.Root, attr.Ref, name)
+		if err != nil {
+			return nil, h.unavailable(path, err)
+		}
+		attr, kind = res.Attr, res.Kind
+	}
+	switch {
+	case kind != vfs.OK:
+		return nil, StatusOf(kind)
+	case attr.Type != vfs.TypeDir:
+		return nil, gonfs.MountStatusErrNotDir
+	}
+	return h.cfg.Handle(vol, attr.Ref), gonfs.MountStatusOk
+}
+
+// unavailable is the answer when the store gives no verdict. MOUNT has no status
+// for "try again"; a client that mounts in the background tries again after
+// SERVERFAULT.
+func (h *handler) unavailable(path string, err error) gonfs.MountStatus {
+	h.cfg.Logger.Warn("mount not possible now", "path", path, "err", err)
+	return gonfs.MountStatusErrServerFault
+}
+
+// StatusOf maps a verdict of the store to mountstat3 (RFC 1813 section 5.1.5).
+// An inode that went away during the walk is a name that is not there.
+func StatusOf(k vfs.Kind) gonfs.MountStatus {
+	switch k {
+	case vfs.OK:
+		return gonfs.MountStatusOk
+	case vfs.Perm:
+		return gonfs.MountStatusErrPerm
+	case vfs.NotExist, vfs.Stale:
+		return gonfs.MountStatusErrNoEnt
+	case vfs.IO:
+		return gonfs.MountStatusErrIO
+	case vfs.Access:
+		return gonfs.MountStatusErrAcces
+	case vfs.NotDir:
+		return gonfs.MountStatusErrNotDir
+	case vfs.Invalid:
+		return gonfs.MountStatusErrInval
+	case vfs.NameTooLong:
+		return gonfs.MountStatusErrNameTooLong
+	case vfs.NotSupported:
+		return gonfs.MountStatusErrNotSupp
+	default: // none of these is an answer to a look-up
+		return gonfs.MountStatusErrServerFault
+	}
+}
+
+// ToHandle returns the handle that Mount made. go-nfs calls it after a refusal,
+// too, and then with a nil file system.
+func (h *handler) ToHandle(fs billy.Filesystem, _ []string) []byte {
+	m, ok := fs.(*mounted)
+	if !ok {
+		return nil
+	}
+	return m.handle
+}
+
+// Change says that nothing can be changed this way.
+func (h *handler) Change(billy.Filesystem) billy.Change { return nil }
+
+// FSStat is not served.
+func (h *handler) FSStat(context.Context, billy.Filesystem, *gonfs.FSStat) error { return errMountOnly }
+
+// FromHandle is not served.
+func (h *handler) FromHandle([]byte) (billy.Filesystem, []string, error) {
+	return nil, nil, errMountOnly
+}
+
+// InvalidateHandle is not served.
+func (h *handler) InvalidateHandle(billy.Filesystem, []byte) error { return errMountOnly }
+
+// HandleLimit is of no use without a cache of handles.
+func (h *handler) HandleLimit() int { return 0 }

@@ -1,0 +1,167 @@
+package nfs3
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"twofold/nfs/export"
+	"twofold/nfs/rpc"
+	"twofold/nfs/xdr"
+	"twofold/replica/vfs"
+)
+
+// Number and Version are those of the NFS program that this package serves.
+const (
+	Number  = 100003
+	Version = 3
+)
+
+// Exports says which clients may use the volume, and how. *export.Table is one.
+type Exports interface {
+	// Find returns the rule for a client, or false if there is none.
+	Find(client netip.AddrPort) (export.Rule, bool)
+}
+
+// Observer counts calls. proc and status are of small fixed sets.
+type Observer interface {
+	Observe(proc, status string, d time.Duration)
+}
+
+// Config says what a Program works with.
+type Config struct {
+	FS      vfs.FS       // the volume; required
+	Exports Exports      // who may use it; required
+	Metrics Observer     // nil counts nothing
+	Logger  *slog.Logger // nil logs nothing
+}
+
+// Program is the NFS program, version 3. It implements rpc.Handler.
+type Program struct {
+	fs       vfs.FS
+	exports  Exports
+	metrics  Observer
+	log      limitedLog
+	requests sync.Pool // of *request
+}
+
+var _ rpc.Handler = (*Program)(nil)
+
+// New returns a Program.
+func New(cfg Config) *Program {
+	p := &Program{fs: cfg.FS, exports: cfg.Exports, metrics: cfg.Metrics}
+	p.log.logger = cfg.Logger
+	if p.log.logger == nil {
+		p.log.logger = slog.New(slog.DiscardHandler)
+	}
+	p.requests.New = func() any { return new(request) }
+	return p
+}
+
+// procedure is one row of the table of procedures.
+type procedure struct {
+	name string
+	// failWords is the length, in XDR words, of what follows the status of an
+	// error reply without attributes. They are all zero: "not there".
+	failWords int
+	serve     func(*request) error
+}
+
+// procedures is indexed by procedure number (RFC 1813 section 3.3). It is
+// never written to.
+var procedures = [...]procedure{
+	0:  {"null", 0, (*request).null},
+	1:  {"getattr", 0, (*request).getattr},
+	2:  {"setattr", wccWords, (*request).setattr},
+	3:  {"lookup", attrWords, (*request).lookup},
+	4:  {"access", attrWords, (*request).access},
+	5:  {"readlink", attrWords, (*request).readlink},
+	6:  {"read", attrWords, (*request).read},
+	7:  {"write", wccWords, (*request).write},
+	8:  {"create", wccWords, (*request).create},
+	9:  {"mkdir", wccWords, (*request).mkdir},
+	10: {"symlink", wccWords, (*request).symlink},
+	11: {"mknod", wccWords, (*request).mknod},
+	12: {"remove", wccWords, (*request).remove},
+	13: {"rmdir", wccWords, (*request).rmdir},
+	14: {"rename", 2 * wccWords, (*request).rename},
+	15: {"link", attrWords + wccWords, (*request).link},
+	16: {"readdir", attrWords, (*request).readdir},
+	17: {"readdirplus", attrWords, (*request).readdirplus},
+	18: {"fsstat", attrWords, (*request).fsstat},
+	19: {"fsinfo", attrWords, (*request).fsinfo},
+	20: {"pathconf", attrWords, (*request).pathconf},
+	21: {"commit", wccWords, (*request).commit},
+}
+
+// Words of a post_op_attr and of a wcc_data in which nothing is there.
+const (
+	attrWords = 1
+	wccWords  = 2
+)
+
+// ServeRPC serves one call; see rpc.Handler.
+func (p *Program) ServeRPC(ctx context.Context, call *rpc.Call, w *xdr.Writer) error {
+	if int64(call.Proc) >= int64(len(procedures)) {
+		return rpc.ErrProcUnavail
+	}
+	proc := &procedures[call.Proc]
+	start := time.Now()
+
+	q := p.requests.Get().(*request)
+	*q = request{ctx: ctx, p: p, call: call, w: w, r: *xdr.NewReader(call.Args)}
+	base := w.Len()
+	err := proc.serve(q)
+	if err != nil {
+		w.Truncate(base)
+		err = p.settle(q, proc, err)
+	}
+	outcome := q.status.String()
+	if err != nil {
+		outcome = outcomeOf(err)
+	}
+	*q = request{}
+	p.requests.Put(q)
+
+	if p.metrics != nil {
+		p.metrics.Observe(proc.name, outcome, time.Since(start))
+	}
+	return err
+}
+
+// settle turns what a procedure could not put into a reply itself into an error
+// reply without attributes (nil), or into an answer of the RPC layer.
+func (p *Program) settle(q *request, proc *procedure, err error) error {
+	var refused refusal
+	switch {
+	case errors.Is(err, rpc.ErrGarbageArgs):
+		return rpc.ErrGarbageArgs
+	case errors.As(err, &refused):
+		q.reply(status(refused))
+	case vfs.NeverProposed(err):
+		q.reply(statusJukebox)
+	case !q.proposed && errors.Is(err, vfs.ErrCorrupt):
+		p.log.error("stored state is corrupt", proc.name, q.call, err)
+		q.reply(statusIO)
+	default:
+		// A change may have happened, or the node cannot tell what is true:
+		// silence makes the client ask again with the same XID (rule R12).
+		p.log.warn("call left unanswered", proc.name, q.call, err)
+		return rpc.ErrDrop
+	}
+	for range proc.failWords {
+		q.w.Uint32(0)
+	}
+	return nil
+}
+
+// outcomeOf names an answer of the RPC layer in metrics.
+func outcomeOf(err error) string {
+	if errors.Is(err, rpc.ErrGarbageArgs) {
+		return "garbage_args"
+	}
+	return "dropped"
+}

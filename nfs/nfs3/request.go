@@ -1,0 +1,112 @@
+package nfs3
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/cespare/xxhash/v2"
+
+	"twofold/nfs/export"
+	"twofold/nfs/handle"
+	"twofold/nfs/rpc"
+	"twofold/nfs/xdr"
+	"twofold/replica/vfs"
+)
+
+// privilegedPort is a source port that no export rule refuses.
+const privilegedPort = 1
+
+// request is one call on its way through its procedure.
+type request struct {
+	ctx    context.Context
+	p      *Program
+	call   *rpc.Call
+	r      xdr.Reader  // the arguments
+	w      *xdr.Writer // the reply
+	vol    vfs.Volume
+	rule   export.Rule
+	change vfs.Call // who asks; its Cred holds for reads, too
+
+	badTime  bool   // a time among the arguments has too many nanoseconds
+	proposed bool   // a change was given to the volume
+	status   status // of the reply
+}
+
+// refusal is an error that becomes an error reply without attributes.
+type refusal status
+
+// Error names the status.
+func (r refusal) Error() string { return status(r).String() }
+
+// resolve is called when all arguments have been decoded. It checks that they
+// were all there, that the handle is one of ours, and that the client may use
+// the volume at all.
+//
+// A client without an export rule gets what knfsd gives one whose export was
+// taken away, NFS3ERR_STALE (nfsd_set_fh_dentry, fs/nfsd/nfsfh.c); a port that
+// the export does not allow is NFS3ERR_PERM (nfsd_setuser_and_check_port).
+func (q *request) resolve(fh []byte) (vfs.Ref, error) {
+	if q.r.Err() != nil {
+		return vfs.Ref{}, rpc.ErrGarbageArgs
+	}
+	vol, err := q.p.fs.Volume()
+	if err != nil {
+		return vfs.Ref{}, err
+	}
+	q.vol = vol
+	ref, kind := handle.Decode(vol, fh)
+	if kind != vfs.OK {
+		return vfs.Ref{}, refusal(statusOf(kind))
+	}
+	rule, ok := q.p.exports.Find(q.call.Client)
+	if !ok {
+		return vfs.Ref{}, q.notExported()
+	}
+	q.rule = rule
+	q.change.Cred = rule.Cred(q.call.Cred)
+	return ref, nil
+}
+
+// notExported says why there is no rule: not for this host, or not for its port.
+func (q *request) notExported() refusal {
+	host := netip.AddrPortFrom(q.call.Client.Addr(), privilegedPort)
+	if _, ok := q.p.exports.Find(host); ok {
+		return refusal(statusPerm)
+	}
+	return refusal(statusStale)
+}
+
+// cred is the caller after squashing.
+func (q *request) cred() vfs.Cred { return q.change.Cred }
+
+// mutate hands a change to the volume under the identity of this call.
+func (q *request) mutate(op vfs.Op) (vfs.Result, error) {
+	q.change.ID = callID(q.call)
+	q.proposed = true
+	return q.p.fs.Mutate(q.ctx, &q.change, op)
+}
+
+// callID is the identity of a call for the duplicate request cache (rule R11).
+// Proc has the program's number in its upper half, of which the lowest 16 bits
+// fit: they differ for all programs that make changes.
+func callID(call *rpc.Call) vfs.CallID {
+	var head [8]byte
+	binary.BigEndian.PutUint32(head[:], call.Cred.Flavor)
+	binary.BigEndian.PutUint32(head[4:], uint32(len(call.CredBytes)))
+	var sum xxhash.Digest
+	sum.Reset()
+	// A Digest's Write never fails; its error is there for io.Writer alone.
+	_, _ = sum.Write(head[:])
+	_, _ = sum.Write(call.CredBytes)
+	_, _ = sum.Write(call.Args)
+	return vfs.CallID{
+		Client: call.Client.Addr().As16(),
+		XID:    call.XID,
+		Proc:   call.Prog<<16 | call.Proc,
+		Sum:    sum.Sum64(),
+	}
+}
+
+// null is procedure 0, which does nothing (RFC 1813 section 3.3.0).
+func (q *request) null() error { return nil }

@@ -1,0 +1,208 @@
+package nfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// ErrServerClosed is returned by Serve after Shutdown or Close.
+var ErrServerClosed = errors.New("nfs: server closed")
+
+// closeWait bounds how long Close waits for handlers whose context has ended. A
+// handler that does not heed its context is left behind.
+const closeWait = 5 * time.Second
+
+// Server serves RPC programs on any number of listeners.
+type Server struct {
+	table    table
+	limits   Limits
+	observer Observer
+	log      *slog.Logger
+	noisy    logLimit // for events that a client can cause at will
+	inFlight budget
+	buffers  pool
+	tasks    sync.Pool
+
+	ctx    context.Context // parent of every handler's context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // accept loops and connections
+
+	mu struct {
+		sync.Mutex
+		closing   bool // no new listeners and connections
+		listeners map[net.Listener]struct{}
+		conns     map[*conn]struct{}
+	}
+}
+
+// NewServer returns a server that does nothing yet.
+func NewServer(cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	t, err := newTable(cfg.Programs)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		table:    t,
+		limits:   cfg.Limits.withDefaults(),
+		observer: cfg.Observer,
+		log:      cfg.Logger,
+	}
+	if s.observer == nil {
+		s.observer = nobody{}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.inFlight.maxCalls, s.inFlight.maxBytes = s.limits.Calls, s.limits.Bytes
+	s.tasks.New = func() any { return new(task) }
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.mu.listeners = make(map[net.Listener]struct{})
+	s.mu.conns = make(map[*conn]struct{})
+	return s, nil
+}
+
+// Serve takes connections from l until the server is shut down, and then
+// returns ErrServerClosed; any other error is the listener's. It closes l in
+// any case. It may be called for several listeners.
+func (s *Server) Serve(l net.Listener) error {
+	defer func() { _ = l.Close() }()
+	if !s.addListener(l) {
+		return ErrServerClosed
+	}
+	defer s.removeListener(l)
+	var backoff acceptBackoff
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			backoff.reset()
+			s.start(nc)
+			continue
+		}
+		if s.isClosing() {
+			return ErrServerClosed
+		}
+		if !isTemporary(err) {
+			return fmt.Errorf("nfs: accept on %s: %w", l.Addr(), err)
+		}
+		s.log.Warn("connection not accepted", "err", err)
+		backoff.wait(s.ctx)
+	}
+}
+
+// Shutdown stops accepting connections and reading calls, waits until the calls
+// in flight are answered, and closes the connections with FIN. If ctx ends
+// first it closes everything at once and returns the context's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	for _, c := range s.stopAccepting() {
+		c.stopReading()
+	}
+	ended := s.ended()
+	select {
+	case <-ended:
+		s.cancel()
+		return nil
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), s.Close())
+	}
+}
+
+// Close closes every connection at once and ends the context of every handler.
+// Calls in flight are not answered. It returns an error if handlers do not end.
+func (s *Server) Close() error {
+	s.cancel()
+	for _, c := range s.stopAccepting() {
+		c.abort()
+	}
+	select {
+	case <-s.ended():
+		return nil
+	case <-time.After(closeWait):
+		return fmt.Errorf("nfs: calls still running %s after close", closeWait)
+	}
+}
+
+// stopAccepting closes the listeners and returns the connections there are.
+func (s *Server) stopAccepting() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.closing = true
+	for l := range s.mu.listeners {
+		_ = l.Close() // Serve sees it and reports nothing
+	}
+	conns := make([]*conn, 0, len(s.mu.conns))
+	for c := range s.mu.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// ended returns a channel that is closed once no goroutine is left.
+func (s *Server) ended() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	return done
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.closing
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closing {
+		return false
+	}
+	s.mu.listeners[l] = struct{}{}
+	s.wg.Add(1)
+	return true
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	delete(s.mu.listeners, l)
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// start begins to serve a connection, or closes it if there are too many.
+func (s *Server) start(nc net.Conn) {
+	c := newConn(s, nc)
+	s.mu.Lock()
+	admitted := !s.mu.closing && len(s.mu.conns) < s.limits.Conns
+	if admitted {
+		s.mu.conns[c] = struct{}{}
+		s.wg.Add(1)
+	}
+	closing := s.mu.closing
+	s.mu.Unlock()
+	if !admitted {
+		c.abort()
+		if !closing && s.noisy.allow() {
+			s.log.Warn("connection refused, too many are open", "client", c.client, "limit", s.limits.Conns)
+		}
+		return
+	}
+	s.observer.ConnOpened()
+	go func() {
+		defer s.wg.Done()
+		c.serve()
+		s.mu.Lock()
+		delete(s.mu.conns, c)
+		s.mu.Unlock()
+		s.observer.ConnClosed()
+	}()
+}

@@ -1,0 +1,230 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"time"
+
+	"twofold/raftlog/logstore"
+)
+
+// Limits of this package.
+const (
+	// MaxEntryBytes bounds what one Propose may carry.
+	MaxEntryBytes = 4<<20 - 1<<10
+	// maxAppendBytes bounds the payload of one AppendEntries. One entry always
+	// fits.
+	maxAppendBytes = 4 << 20
+	// maxAppendEntries bounds the entries of one AppendEntries and of one batch
+	// for the state machine. hashicorp/raft reads that many from the log before
+	// maxAppendBytes cuts the request, so that it is kept small.
+	maxAppendEntries = 16
+	// maxProposals bounds the proposals in flight; more of them wait.
+	maxProposals = 256
+	// maxMembers bounds the cluster.
+	maxMembers = 7
+	// maxControlConns bounds the control streams that a node serves.
+	maxControlConns = 64
+	// maxPings bounds the unanswered pings on one control stream.
+	maxPings = 64
+
+	// DefaultKeepLogBytes is how much of the log stays after compaction.
+	DefaultKeepLogBytes = 256 << 20
+)
+
+// Timing holds the durations of a node. Zero fields get defaults that depend
+// on the role and are meant for a LAN and for machines that stall for a few
+// hundred milliseconds now and then.
+type Timing struct {
+	// HeartbeatTimeout is how long a follower hears nothing of its leader
+	// before it looks for a new one: 500 ms on a data node, 300 ms on a
+	// witness, which must have forgotten the old leader by the time a data
+	// node asks for its vote (hashicorp/raft refuses to vote while it knows a
+	// leader).
+	HeartbeatTimeout time.Duration
+	// ElectionTimeout is how long a candidate waits before it tries again.
+	ElectionTimeout time.Duration
+	// LeaderLeaseTimeout is how long a leader goes on without a quorum.
+	LeaderLeaseTimeout time.Duration
+	// CommitTimeout is how long a follower may be left without the latest
+	// commit index while nothing else is sent. See Nudge.
+	CommitTimeout time.Duration
+	// RPCTimeout bounds one Raft message and its answer, with the follower's
+	// disk write in it.
+	RPCTimeout time.Duration
+	// DialTimeout bounds an attempt to open a stream.
+	DialTimeout time.Duration
+	// RetryPause is between attempts to reach a member that is away.
+	RetryPause time.Duration
+	// PingInterval is between the pings that feed Status and the watermark.
+	PingInterval time.Duration
+	// CampaignGrace is how long a witness leaves elections to the data nodes.
+	CampaignGrace time.Duration
+	// WatermarkInterval is between watermark entries while the log is short.
+	WatermarkInterval time.Duration
+}
+
+func (t *Timing) setDefaults(role Role) {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	heartbeat := 500 * time.Millisecond
+	if role == RoleWitness {
+		heartbeat = 300 * time.Millisecond
+	}
+	def(&t.HeartbeatTimeout, heartbeat)
+	def(&t.ElectionTimeout, t.HeartbeatTimeout)
+	def(&t.LeaderLeaseTimeout, t.HeartbeatTimeout*4/5)
+	def(&t.CommitTimeout, 50*time.Millisecond)
+	def(&t.RPCTimeout, 2*time.Second)
+	def(&t.DialTimeout, 500*time.Millisecond)
+	def(&t.RetryPause, 50*time.Millisecond)
+	def(&t.PingInterval, time.Second)
+	def(&t.CampaignGrace, 2*time.Second)
+	def(&t.WatermarkInterval, 10*time.Second)
+}
+
+func (t *Timing) validate() error {
+	for _, d := range []struct {
+		name   string
+		d, min time.Duration
+	}{
+		{"HeartbeatTimeout", t.HeartbeatTimeout, 50 * time.Millisecond},
+		{"ElectionTimeout", t.ElectionTimeout, t.HeartbeatTimeout},
+		{"LeaderLeaseTimeout", t.LeaderLeaseTimeout, 10 * time.Millisecond},
+		{"CommitTimeout", t.CommitTimeout, time.Millisecond},
+		{"RPCTimeout", t.RPCTimeout, 100 * time.Millisecond},
+		{"DialTimeout", t.DialTimeout, 10 * time.Millisecond},
+		{"RetryPause", t.RetryPause, time.Millisecond},
+		{"PingInterval", t.PingInterval, 10 * time.Millisecond},
+		{"CampaignGrace", t.CampaignGrace, 0},
+		{"WatermarkInterval", t.WatermarkInterval, t.PingInterval},
+	} {
+		if d.d < d.min {
+			return fmt.Errorf("%s %v is below %v", d.name, d.d, d.min)
+		}
+	}
+	if t.LeaderLeaseTimeout > t.HeartbeatTimeout {
+		return fmt.Errorf("LeaderLeaseTimeout %v is above HeartbeatTimeout %v", t.LeaderLeaseTimeout, t.HeartbeatTimeout)
+	}
+	return nil
+}
+
+// Metrics is told what happens. It is called from many goroutines and must not
+// block. metrics.Raft implements it.
+type Metrics interface {
+	ObserveAppend(bytes int, d time.Duration)
+	SetState(term, commit, applied, last uint64, isLeader bool)
+	LeaderChanged()
+}
+
+type noMetrics struct{}
+
+func (noMetrics) ObserveAppend(int, time.Duration)                      {}
+func (noMetrics) SetState(term, commit, applied, last uint64, led bool) {}
+func (noMetrics) LeaderChanged()                                        {}
+
+// Config describes one node.
+type Config struct {
+	// Name is the node's member name: its Raft server id and address.
+	Name string
+	// Dir is the node's own directory for log, vote and marker.
+	Dir string
+	// Role must be the one that Members gives to Name.
+	Role Role
+	// Members are all voters, this node included, the same at every node.
+	Members []Member
+	// Net connects the members. Open takes its StreamRaft and StreamControl
+	// listeners; Close closes them.
+	Net Net
+	// Bootstrap allows to begin a log in an empty directory. Every member of a
+	// fresh cluster does so once, with the same Members. Without it an empty
+	// directory is refused: a member that forgot its vote must not vote again.
+	Bootstrap bool
+	// LogKind chooses the log on disk; logstore.WAL if empty.
+	LogKind logstore.Kind
+	// LogSegmentBytes is the segment size of a WAL; zero for the default.
+	LogSegmentBytes int
+	// KeepLogBytes is how much of the log compaction leaves, at least;
+	// DefaultKeepLogBytes if zero.
+	KeepLogBytes uint64
+	Timing       Timing
+	Logger       *slog.Logger // slog.Default if nil
+	Metrics      Metrics      // may be nil
+}
+
+func (c *Config) setDefaults() {
+	c.Timing.setDefaults(c.Role)
+	if c.LogKind == "" {
+		c.LogKind = logstore.WAL
+	}
+	if c.KeepLogBytes == 0 {
+		c.KeepLogBytes = DefaultKeepLogBytes
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Metrics == nil {
+		c.Metrics = noMetrics{}
+	}
+}
+
+// Validate checks the configuration as Open would.
+func (c Config) Validate() error {
+	c.setDefaults()
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("raftlog: config: %w", err)
+	}
+	return nil
+}
+
+func (c *Config) validate() error {
+	if c.Dir == "" {
+		return errors.New("no directory")
+	}
+	if c.Net == nil {
+		return errors.New("no net")
+	}
+	if len(c.Members) == 0 || len(c.Members) > maxMembers {
+		return fmt.Errorf("%d members; 1 to %d are possible", len(c.Members), maxMembers)
+	}
+	seen := map[string]Role{}
+	data := 0
+	for _, m := range c.Members {
+		if m.Name == "" {
+			return errors.New("a member has no name")
+		}
+		if _, dup := seen[m.Name]; dup {
+			return fmt.Errorf("member %q is listed twice", m.Name)
+		}
+		switch m.Role {
+		case RoleData:
+			data++
+		case RoleWitness:
+		default:
+			return fmt.Errorf("member %q has unknown role %q", m.Name, m.Role)
+		}
+		seen[m.Name] = m.Role
+	}
+	if data == 0 {
+		return errors.New("no member is a data node")
+	}
+	if role, ok := seen[c.Name]; !ok {
+		return fmt.Errorf("this node, %q, is not among the members", c.Name)
+	} else if role != c.Role {
+		return fmt.Errorf("this node, %q, has role %q here and %q among the members", c.Name, c.Role, role)
+	}
+	return c.Timing.validate()
+}
+
+// sortedMembers returns the members by name: every node must write the same
+// first entry.
+func (c *Config) sortedMembers() []Member {
+	ms := append([]Member(nil), c.Members...)
+	sort.Slice(ms, func(i, j int) bool { return ms[i].Name < ms[j].Name })
+	return ms
+}

@@ -1,0 +1,124 @@
+// Package raftlog keeps one replicated log among a few members, some of which
+// also run a state machine on it.
+//
+// # Purpose
+//
+// It is hashicorp/raft behind a small [Node], with what that library leaves to
+// its users put right: linearizable reads that need no clock, a vote that is one
+// record, compaction that never outruns a member, proposals whose outcome is
+// told honestly, and a witness. The log carries opaque bytes; nothing here
+// knows of files.
+//
+// # Contract
+//
+// Propose succeeds once its entry is on the disks of a quorum and was handed to
+// the local state machine. ErrNotLeader means that it was not appended and never
+// will be; ErrUnknownOutcome that it may or may not be, now or later.
+//
+// ReadIndex and ReadIndexFor return an index such that a state machine that has
+// applied it shows everything that was acknowledged before the call.
+//
+// A data node runs a [StateMachine]. It is given each committed entry once per
+// start of the process, in order, from the entry after its durable index on.
+//
+// A witness is a voter that keeps the log and no state. It is never Ready and
+// proposes nothing. When it wins an election, which it does only if the newest
+// entries are nowhere else or if nobody else campaigns, it brings a data node's
+// log up to date and hands over to it.
+//
+// Whatever reports on [Node.Fatal] ends the node's part in the cluster: a write
+// to the log that failed, or an integrity error. The process has to end.
+//
+// # Why a read index is right
+//
+// Let a read begin at instant r, and let L lead term T, ready, which means that
+// the barrier of T, and so everything committed before T, is delivered. L takes
+// its commit index i after r, then learns from a quorum, itself included, that
+// each of its members had T as its current term at some instant after r: another
+// member says so in an answer to a ping that was sent after r, for which it read
+// its term after the ping had arrived (ReadIndex), or observed its own term after
+// r itself (ReadIndexFor, where the caller vouches for it); L looks at its own
+// term last.
+//
+// Claim: at r no leader of a term above T had been elected. A leader of T' > T
+// has the votes of a quorum, and two quorums share a member M. M raises its
+// current term to T' at least, on disk and then in memory, before its vote for
+// T' leaves it: requestVote calls setCurrentTerm before it responds, and a
+// candidate calls it in electSelf before it asks anyone or counts itself. The
+// term never falls, across restarts neither: NewRaft loads it before anything is
+// answered. So M, having voted before r, could not have had the term T after r.
+//
+// Hence every entry acknowledged before r was committed by leaders of terms up to
+// T: by L, whose commit index, taken after r, covers it, or before T, which the
+// barrier covers. Pre-votes do not enter into it: granting one raises no term,
+// but nobody leads by pre-votes. Nor does it matter what "leader" L believes
+// itself to be, or for how long it was stopped between any two steps.
+//
+// hashicorp/raft's VerifyLeader proves less: it may count answers to messages
+// that were sent before the call.
+//
+// Calls share rounds: while one is out, later ones gather for the next. The index
+// is mapped down over no-ops and barriers, which no state machine is ever given.
+//
+// # Compaction
+//
+// Every data node puts down a marker (index, term, configuration) after its state
+// was flushed; it is what raft takes for a snapshot and where delivery begins
+// after a restart, but for entries that the state machine then reports as durable
+// already. The leader learns the data nodes' durable indexes by pings and puts the
+// lowest of them into the log now and then: the watermark. A node cuts its log up
+// to the lower of its own marker and the watermark, and leaves KeepLogBytes. So
+// what a data node lacks is in every other member's log, the witness's too, and no
+// snapshot is ever sent: InstallSnapshot is refused at both ends. The log grows as
+// long as a data node is away.
+//
+// raft remembers a marker by the index it asked for, which may be that of a
+// barrier, above what the state machine can have reached. That is harmless: raft
+// uses it only as the index and term of an entry, which the log still has.
+//
+// # Elections
+//
+// A data node campaigns one HeartbeatTimeout after it last heard of its leader: a
+// watchdog fires raft's timer, which by itself waits for up to two. raft's voters
+// refuse to vote while they remember a leader, so that the witness has a shorter
+// timeout, and its own pre-votes end in its transport (see gate). Pre-vote is on.
+//
+// # Concurrency
+//
+//	goroutine              started by   ends                owns
+//	observer               Open         Close               the watched State
+//	keeper                 Open         Close               watermarks, markers, compaction
+//	link.run, per member   Open         Close               the control stream to it, its pending pings
+//	control accept, serve  Open         Close, stream end   one incoming control stream each
+//	transport receive      Open         Close               incoming Raft messages
+//	lead                   observer     done, term lost     barrier, or hand-over
+//	rounds.run             ReadIndex    nobody waits        one round at a time
+//	propose, per proposal  Propose      outcome             its Proposal
+//	nudger, per member     Nudge        nothing to tell     one message in flight
+//	transfer               transfer     outcome             raft's transfer
+//
+// and those of hashicorp/raft. Open's and the others' are counted in Node.tasks;
+// Close waits for them. Locks: Node.tasks is taken first, then any one of
+// rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, markers.mu, each for
+// itself; rounds.mu and nudger.mu are held while Node.tasks is taken. No lock is
+// held across disk access; link.mu is held across the write of a ping, which is
+// too small to block.
+//
+// StateMachine.Commit is called from raft's delivery goroutine, Flush from its
+// snapshot goroutine, Applied and Durable from any.
+//
+// # Format
+//
+// Log: the first byte of a command entry's data is its kind. 1: the rest is the
+// application's. 2: a watermark, 8 bytes big-endian. Any other: written by a newer
+// version; delivery stops there and the node fails.
+//
+// Directory: see package logstore; and "marker", one line of JSON and one with
+// its CRC-32C, replaced by a rename.
+//
+// Control streams: a ping is 16 bytes: version 1, type 1, 6 zero bytes, sequence
+// number. A pong is 72 bytes: version 1, type 2, role (0 data, 1 witness), flags
+// (1 leader, 2 ready), 4 zero bytes, and, 8 bytes big-endian each: sequence
+// number, term, last index, commit index, delivered index, applied index, durable
+// index, log bytes. A stream ends at the first message that is not so.
+package raftlog

@@ -1,0 +1,121 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+)
+
+// fsm stands between hashicorp/raft and the state machine. Raft calls it from
+// one goroutine (runFSM), but for Persist.
+type fsm struct {
+	sm   StateMachine // nil on a witness
+	skip Index        // entries up to here are in the state already
+	fail func(error)  // told of an integrity error
+
+	delivered atomic.Uint64 // last index that was handed over or skipped
+	watermark atomic.Uint64 // lowest durable index of the data nodes
+	broken    error         // after it, nothing is delivered any more
+}
+
+var (
+	_ raft.BatchingFSM        = (*fsm)(nil)
+	_ raft.ConfigurationStore = (*fsm)(nil)
+)
+
+// ApplyBatch hands committed entries to the state machine. Raft calls it with
+// commands and configurations; no-ops and barriers stay inside of it.
+func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	out := make([]any, len(logs))
+	entries := make([]Entry, 0, len(logs))
+	for i, l := range logs {
+		if f.broken != nil {
+			out[i] = f.broken
+			continue
+		}
+		e := Entry{Index: Index(l.Index), Term: Term(l.Term)}
+		if l.Type == raft.LogCommand {
+			data, mark, err := decodeFrame(l.Data)
+			if err != nil {
+				f.broken = fmt.Errorf("log entry %d: %w", l.Index, err)
+				f.fail(f.broken)
+				out[i] = f.broken
+				continue
+			}
+			e.Data = data
+			f.raiseWatermark(mark)
+		}
+		if e.Index > f.skip {
+			entries = append(entries, e)
+		}
+	}
+	if f.sm != nil && len(entries) > 0 {
+		f.sm.Commit(entries)
+	}
+	if f.broken == nil && len(logs) > 0 {
+		f.delivered.Store(logs[len(logs)-1].Index)
+	}
+	return out
+}
+
+// Apply is never called: hashicorp/raft prefers ApplyBatch.
+func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// StoreConfiguration is never called either, for the same reason. It has to
+// exist: a state machine without it would not count configuration entries.
+func (f *fsm) StoreConfiguration(uint64, raft.Configuration) {}
+
+// raiseWatermark never lowers it: durable indexes do not fall.
+func (f *fsm) raiseWatermark(mark Index) {
+	if uint64(mark) > f.watermark.Load() {
+		f.watermark.Store(uint64(mark))
+	}
+}
+
+// Restore is refused: a state comes from its own disk and from the log only.
+func (f *fsm) Restore(r io.ReadCloser) error {
+	return errors.Join(errors.New("raftlog: snapshots are not restored"), r.Close())
+}
+
+// Snapshot returns a marker to be; see markerSink.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if f.broken != nil {
+		return nil, f.broken
+	}
+	return fsmSnapshot{f}, nil
+}
+
+type fsmSnapshot struct{ f *fsm }
+
+// Persist makes the state durable up to the snapshot's index and puts down how
+// far it came. Raft writes the marker with the sink's Close.
+//
+// The snapshot's index may be that of a barrier, which the state machine never
+// sees: its durable index, and so the marker, may stay below. That is harmless
+// as long as the log still has the entries from the marker on, and the clamp
+// holds to the marker (see doc.go, Compaction).
+func (s fsmSnapshot) Persist(sink raft.SnapshotSink) error {
+	ms, ok := sink.(*markerSink)
+	if !ok {
+		return fmt.Errorf("raftlog: unexpected snapshot sink %T", sink)
+	}
+	ms.m.Watermark = s.f.watermark.Load()
+	if s.f.sm == nil {
+		return nil
+	}
+	if err := s.f.sm.Flush(); err != nil {
+		return fmt.Errorf("raftlog: flushing the state: %w", err)
+	}
+	if index, term := s.f.sm.Durable(); uint64(index) < ms.m.Index {
+		ms.m.Index, ms.m.Term = uint64(index), uint64(term)
+	}
+	if ms.m.ConfigIndex > ms.m.Index {
+		return fmt.Errorf("raftlog: the state is durable up to %d, the configuration is of %d", ms.m.Index, ms.m.ConfigIndex)
+	}
+	return nil
+}
+
+func (fsmSnapshot) Release() {}

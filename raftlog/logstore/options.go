@@ -1,0 +1,96 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Kind names an implementation of the log on disk.
+type Kind string
+
+// The kinds of log.
+const (
+	WAL  Kind = "wal"
+	Bolt Kind = "boltdb"
+)
+
+// Limits and defaults.
+const (
+	DefaultSegmentBytes = 64 << 20
+	minSegmentBytes     = 64 << 10
+	maxSegmentBytes     = 1 << 30
+
+	// lockTimeout is how long a second process waits for the first one's file
+	// lock before it gives up with an error.
+	lockTimeout = time.Second
+	// cacheEntries and cacheBytes bound the cache of the log's tail.
+	cacheEntries = 128
+	cacheBytes   = 8 << 20
+)
+
+// ErrFailed is returned by every write after the first one that failed.
+var ErrFailed = errors.New("logstore: an earlier write failed")
+
+// ErrIntegrity is returned when the log would lose committed entries, or does
+// not hold together.
+var ErrIntegrity = errors.New("logstore: integrity")
+
+// Options are the parameters of [Open].
+type Options struct {
+	Dir  string
+	Kind Kind // WAL if empty
+	// SegmentBytes is the size of a WAL segment; 64 MiB if zero.
+	SegmentBytes int
+	// KeepBytes is how much of the log compaction leaves, at least.
+	KeepBytes uint64
+	// Clamp returns the highest index that compaction may delete. Without it
+	// nothing is ever compacted.
+	Clamp func() uint64
+	// Committed returns an index that is known to be committed: no suffix that
+	// begins at or below it may be deleted.
+	Committed func() uint64
+	// OnAppend is told of every append: the payload bytes, and the time it
+	// took with its sync.
+	OnAppend func(bytes int, d time.Duration)
+	// OnFailure is told, once, of the error after which nothing is stored.
+	OnFailure func(error)
+	// Logger is for messages of the underlying store.
+	Logger hclog.Logger
+}
+
+func (o *Options) setDefaults() error {
+	if o.Dir == "" {
+		return errors.New("logstore: no directory")
+	}
+	if o.Kind == "" {
+		o.Kind = WAL
+	}
+	if o.Kind != WAL && o.Kind != Bolt {
+		return fmt.Errorf("logstore: unknown kind of log %q (known: %s, %s)", o.Kind, WAL, Bolt)
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = DefaultSegmentBytes
+	}
+	if o.SegmentBytes < minSegmentBytes || o.SegmentBytes > maxSegmentBytes {
+		return fmt.Errorf("logstore: segment size %d is not in [%d, %d]", o.SegmentBytes, minSegmentBytes, maxSegmentBytes)
+	}
+	if o.Clamp == nil {
+		o.Clamp = func() uint64 { return 0 }
+	}
+	if o.Committed == nil {
+		o.Committed = func() uint64 { return 0 }
+	}
+	if o.OnAppend == nil {
+		o.OnAppend = func(int, time.Duration) {}
+	}
+	if o.OnFailure == nil {
+		o.OnFailure = func(error) {}
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	return nil
+}

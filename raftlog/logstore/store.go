@@ -1,0 +1,315 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
+	"go.etcd.io/bbolt"
+)
+
+// backend is the third-party store under a Store.
+type backend interface {
+	raft.LogStore
+	io.Closer
+}
+
+// Store is the Raft log of one node. It implements raft.LogStore.
+type Store struct {
+	o       Options
+	backend backend
+
+	// write serialises appends and deletions, so that the table changes in
+	// the same order as the disk. It is taken before mu and held across disk
+	// access; readers do not take it.
+	write sync.Mutex
+
+	mu struct {
+		sync.Mutex
+		table    table
+		cache    cache
+		appended uint64 // payload bytes since Open
+		failed   error
+	}
+}
+
+var _ raft.LogStore = (*Store)(nil)
+
+// Open opens or creates the log in o.Dir and reads through it once.
+func Open(o Options) (*Store, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	b, err := openBackend(o)
+	if err != nil {
+		return nil, fmt.Errorf("logstore: opening the log in %s: %w", o.Dir, err)
+	}
+	s := &Store{o: o, backend: b}
+	if err := s.scan(); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return s, nil
+}
+
+func openBackend(o Options) (backend, error) {
+	if err := checkOtherKind(o); err != nil {
+		return nil, err
+	}
+	if o.Kind == Bolt {
+		return raftboltdb.New(raftboltdb.Options{
+			Path:        filepath.Join(o.Dir, "log.db"),
+			BoltOptions: &bbolt.Options{Timeout: lockTimeout},
+		})
+	}
+	dir := filepath.Join(o.Dir, "wal")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := repairWAL(dir, o.SegmentBytes); err != nil {
+		return nil, err
+	}
+	return wal.Open(dir, wal.WithSegmentSize(o.SegmentBytes), wal.WithLogger(o.Logger))
+}
+
+// checkOtherKind refuses to begin an empty log beside one of another kind.
+func checkOtherKind(o Options) error {
+	other := filepath.Join(o.Dir, "log.db")
+	if o.Kind == Bolt {
+		other = filepath.Join(o.Dir, "wal")
+	}
+	if _, err := os.Stat(other); err == nil {
+		return fmt.Errorf("%s exists: this log was written as another kind than %q", other, o.Kind)
+	}
+	return nil
+}
+
+// scan fills the table and checks that the log has no gap and that its terms
+// never fall.
+func (s *Store) scan() error {
+	first, err := s.backend.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.backend.LastIndex()
+	if err != nil || last == 0 {
+		return err
+	}
+	var term uint64
+	for i := first; i <= last; i++ {
+		var l raft.Log
+		if err := s.backend.GetLog(i, &l); err != nil {
+			return fmt.Errorf("%w: log entry %d of [%d, %d] cannot be read: %w", ErrIntegrity, i, first, last, err)
+		}
+		if l.Index != i || l.Term < term {
+			return fmt.Errorf("%w: at log index %d there is entry %d of term %d after term %d", ErrIntegrity, i, l.Index, l.Term, term)
+		}
+		term = l.Term
+		s.mu.table.add(&l)
+	}
+	return nil
+}
+
+// Close closes the files. No other method may be running or follow.
+func (s *Store) Close() error { return s.backend.Close() }
+
+// FirstIndex returns the first index of the log, 0 if it is empty.
+func (s *Store) FirstIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mu.table.sizes) == 0 {
+		return 0, nil
+	}
+	return s.mu.table.first, nil
+}
+
+// LastIndex returns the last index of the log, 0 if it is empty.
+func (s *Store) LastIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.table.last(), nil
+}
+
+// GetLog reads an entry. Its Data is shared and must not be changed.
+func (s *Store) GetLog(index uint64, l *raft.Log) error {
+	s.mu.Lock()
+	t := &s.mu.table
+	ok := len(t.sizes) > 0 && index >= t.first && index <= t.last()
+	hit := ok && s.mu.cache.get(index, l)
+	s.mu.Unlock()
+	if !ok {
+		return raft.ErrLogNotFound
+	}
+	if hit {
+		return nil
+	}
+	err := s.backend.GetLog(index, l)
+	if errors.Is(err, wal.ErrNotFound) {
+		return raft.ErrLogNotFound
+	}
+	return err
+}
+
+// StoreLog appends one entry.
+func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs appends entries and returns when they are synced.
+func (s *Store) StoreLogs(logs []*raft.Log) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	if err := s.checkAppend(logs); err != nil {
+		return s.fail(err)
+	}
+	start := time.Now()
+	if err := s.backend.StoreLogs(logs); err != nil {
+		return s.fail(fmt.Errorf("logstore: storing entries %d to %d: %w", logs[0].Index, logs[len(logs)-1].Index, err))
+	}
+	bytes := 0
+	s.mu.Lock()
+	for _, l := range logs {
+		s.mu.table.add(l)
+		s.mu.cache.put(l)
+		bytes += len(l.Data)
+	}
+	s.mu.appended += uint64(bytes)
+	s.mu.Unlock()
+	s.o.OnAppend(bytes, time.Since(start))
+	return nil
+}
+
+// checkAppend holds the log to be contiguous. An empty one may begin anywhere.
+func (s *Store) checkAppend(logs []*raft.Log) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.failed != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, s.mu.failed)
+	}
+	next := s.mu.table.last() + 1
+	if next == 1 {
+		next = logs[0].Index
+	}
+	for _, l := range logs {
+		if l.Index != next {
+			return fmt.Errorf("%w: entry %d appended where %d is due", ErrIntegrity, l.Index, next)
+		}
+		next++
+	}
+	return nil
+}
+
+// fail makes the first error of a write the last word.
+func (s *Store) fail(err error) error {
+	s.mu.Lock()
+	first := s.mu.failed == nil
+	if first {
+		s.mu.failed = err
+	}
+	s.mu.Unlock()
+	if first {
+		s.o.OnFailure(err)
+	}
+	return err
+}
+
+// DeleteRange deletes a suffix of the log as asked, or a prefix as far as it
+// is allowed.
+func (s *Store) DeleteRange(lo, hi uint64) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	s.mu.Lock()
+	failed, first, last := s.mu.failed, s.mu.table.first, s.mu.table.last()
+	limit := s.mu.table.cutLimit(s.o.KeepBytes)
+	s.mu.Unlock()
+	switch {
+	case failed != nil:
+		return fmt.Errorf("%w: %w", ErrFailed, failed)
+	case last == 0 || lo > hi || lo > last || hi < first:
+		return nil
+	case hi >= last:
+		return s.deleteTail(lo, last)
+	case lo > first:
+		return s.fail(fmt.Errorf("%w: deletion of [%d, %d] inside of [%d, %d]", ErrIntegrity, lo, hi, first, last))
+	}
+	return s.deleteHead(first, min(hi, limit, s.o.Clamp()))
+}
+
+func (s *Store) deleteTail(lo, last uint64) error {
+	if c := s.o.Committed(); lo <= c {
+		return s.fail(fmt.Errorf("%w: entries from %d on were to be deleted, %d is committed", ErrIntegrity, lo, c))
+	}
+	// Readers must not see the entries any more before they are gone.
+	s.mu.Lock()
+	s.mu.cache.clear()
+	s.mu.table.cutTail(lo)
+	s.mu.Unlock()
+	if err := s.backend.DeleteRange(lo, last); err != nil {
+		return s.fail(fmt.Errorf("logstore: deleting entries %d to %d: %w", lo, last, err))
+	}
+	return nil
+}
+
+func (s *Store) deleteHead(first, hi uint64) error {
+	if hi < first {
+		return nil
+	}
+	s.mu.Lock()
+	s.mu.cache.clear()
+	s.mu.table.cutHead(hi)
+	s.mu.Unlock()
+	if err := s.backend.DeleteRange(first, hi); err != nil {
+		return s.fail(fmt.Errorf("logstore: deleting entries %d to %d: %w", first, hi, err))
+	}
+	return nil
+}
+
+// Term returns the term of an entry of the log.
+func (s *Store) Term(index uint64) (uint64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.table.term(index)
+}
+
+// Visible maps an index down to the last entry at or below it that a state
+// machine is given: no-ops and barriers stay inside of hashicorp/raft.
+func (s *Store) Visible(index uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.table.visible(index)
+}
+
+// Bytes returns the payload bytes of the whole log.
+func (s *Store) Bytes() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.table.bytes
+}
+
+// Compact deletes the beginning of the log as far as the clamp allows and
+// KeepBytes remain. It waits until there is some work to do at once.
+func (s *Store) Compact() error {
+	first, err := s.FirstIndex()
+	if err != nil || s.Bytes() < s.o.KeepBytes+s.o.KeepBytes/8 || s.o.Clamp() < first {
+		return err
+	}
+	last, err := s.LastIndex()
+	if err != nil || first == 0 || last <= first {
+		return err
+	}
+	return s.DeleteRange(first, last-1)
+}
+
+// Appended returns the payload bytes that were stored since Open.
+func (s *Store) Appended() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.appended
+}

@@ -1,0 +1,168 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"twofold/raftlog/logstore"
+)
+
+// closeWait bounds how long Close waits for proposals that are in flight.
+const closeWait = 5 * time.Second
+
+// Node is one member of the cluster.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	sm      StateMachine // nil on a witness
+	members []Member     // by name
+
+	vote    *logstore.Vote
+	store   *logstore.Store
+	markers *markers
+	fsm     *fsm
+	trans   *transport
+	raft    *raft.Raft
+	control *controlServer
+	links   []*link // to the other members, by name
+	nudgers map[string]*nudger
+
+	watch     watch
+	rounds    rounds
+	signals   chan raft.Observation
+	readyTerm atomic.Uint64 // the term whose barrier was delivered here
+	fired     time.Time     // observer's: the contact that the watchdog fired for
+
+	slots        chan struct{} // one per proposal in flight
+	transferring atomic.Bool
+
+	fatal  chan error // buffered for the one error
+	failed atomic.Bool
+
+	ctx    context.Context // ends when Close begins
+	cancel context.CancelFunc
+	tasks  struct {
+		sync.Mutex
+		wg     sync.WaitGroup
+		closed bool // no task may start any more
+	}
+	downOnce  sync.Once
+	down      raft.Future
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// spawn runs f as a goroutine that Close waits for. It returns false if the
+// node is closed.
+func (n *Node) spawn(f func()) bool {
+	n.tasks.Lock()
+	defer n.tasks.Unlock()
+	if n.tasks.closed {
+		return false
+	}
+	n.tasks.wg.Go(f)
+	return true
+}
+
+// sleep returns false if the node is closed meanwhile.
+func (n *Node) sleep(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-n.ctx.Done():
+		return false
+	}
+}
+
+// quorum is a majority of the members.
+func (n *Node) quorum() int { return len(n.members)/2 + 1 }
+
+// link returns the link to another member, nil if there is none.
+func (n *Node) link(name string) *link {
+	for _, k := range n.links {
+		if k.peer.Name == name {
+			return k
+		}
+	}
+	return nil
+}
+
+// Fatal delivers the error after which this node must not go on: a write to the
+// log that failed, or an integrity error. The node has stopped taking part in
+// the cluster by then; the process should end.
+func (n *Node) Fatal() <-chan error { return n.fatal }
+
+// fail stops the node's part in the cluster and reports why.
+func (n *Node) fail(err error) {
+	if !n.failed.CompareAndSwap(false, true) {
+		return
+	}
+	n.log.Error("cannot go on", "err", err)
+	n.fatal <- err
+	n.spawn(func() {
+		// Not by the caller, which may be one of raft's own goroutines, and not
+		// before there is a raft.
+		if n.trans.wait() {
+			n.shutdown()
+		}
+	})
+}
+
+// shutdown stops raft. Only raft's first future of it waits.
+func (n *Node) shutdown() raft.Future {
+	n.downOnce.Do(func() { n.down = n.raft.Shutdown() })
+	return n.down
+}
+
+// Close takes the node out of the cluster and returns when all its goroutines
+// have ended. A StateMachine must not be blocked in Commit or Flush for good.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() { n.closeErr = n.close() })
+	return n.closeErr
+}
+
+func (n *Node) close() error {
+	n.cancel()
+	// Proposals are given the chance to end by themselves: raft forgets the
+	// futures that are queued for the state machine when it is shut down, and
+	// whoever waits for one would wait for ever. Without a quorum they end when
+	// the leader's lease does.
+	n.tasks.Lock()
+	n.tasks.closed = true
+	n.tasks.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		n.tasks.wg.Wait()
+		close(idle)
+	}()
+	waited := true
+	select {
+	case <-idle:
+	case <-time.After(closeWait):
+		n.log.Warn("proposals in flight are given up")
+		waited = false
+	}
+	down := n.shutdown()
+	err := n.trans.Close() // ends the calls that raft's goroutines are in
+	err = errors.Join(err, down.Error(), n.control.close())
+	if waited {
+		<-idle
+	}
+	n.refreshClosed()
+	return errors.Join(err, n.store.Close(), n.vote.Close())
+}
+
+// refreshClosed leaves watchers with a state that leads nothing.
+func (n *Node) refreshClosed() {
+	n.watch.mu.Lock()
+	defer n.watch.mu.Unlock()
+	n.watch.mu.state.IsLeader, n.watch.mu.state.Ready, n.watch.mu.state.Leader = false, false, ""
+	close(n.watch.mu.ch)
+	n.watch.mu.ch = make(chan struct{})
+}

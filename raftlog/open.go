@@ -1,0 +1,275 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"twofold/raftlog/logstore"
+)
+
+// snapshotNever turns raft's own snapshots and compaction off: the keeper does
+// both.
+const snapshotNever = math.MaxInt64
+
+// Open starts a node. sm is nil on a witness and only there.
+func Open(cfg Config, sm StateMachine) (*Node, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("raftlog: config: %w", err)
+	}
+	if (sm == nil) != (cfg.Role == RoleWitness) {
+		return nil, errors.New("raftlog: a data node needs a state machine, a witness has none")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n := &Node{
+		cfg:     cfg,
+		log:     cfg.Logger.With("node", cfg.Name),
+		sm:      sm,
+		members: cfg.sortedMembers(),
+		markers: &markers{dir: cfg.Dir},
+		signals: make(chan raft.Observation, 1),
+		slots:   make(chan struct{}, maxProposals),
+		nudgers: map[string]*nudger{},
+		fatal:   make(chan error, 1),
+		ctx:     ctx,
+		cancel:  cancel,
+	}
+	n.fsm = &fsm{sm: sm, fail: n.fail}
+	if err := n.openDisk(); err != nil {
+		cancel()
+		return nil, err
+	}
+	if err := n.openRaft(); err != nil {
+		cancel()
+		return nil, errors.Join(err, n.store.Close(), n.vote.Close())
+	}
+	n.start()
+	return n, nil
+}
+
+func (n *Node) openDisk() error {
+	if err := os.MkdirAll(n.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	// First the vote: its file lock keeps a second process out of the rest.
+	if n.vote, err = logstore.OpenVote(n.cfg.Dir); err != nil {
+		return err
+	}
+	n.store, err = logstore.Open(logstore.Options{
+		Dir:          n.cfg.Dir,
+		Kind:         n.cfg.LogKind,
+		SegmentBytes: n.cfg.LogSegmentBytes,
+		KeepBytes:    n.cfg.KeepLogBytes,
+		Clamp:        n.clamp,
+		Committed:    n.fsm.delivered.Load,
+		OnAppend:     n.cfg.Metrics.ObserveAppend,
+		OnFailure:    n.fail,
+		Logger:       newBridge(n.log),
+	})
+	if err == nil {
+		if err = n.recoverMarker(); err != nil {
+			err = errors.Join(err, n.store.Close())
+		}
+	}
+	if err != nil {
+		return errors.Join(err, n.vote.Close())
+	}
+	return nil
+}
+
+// clamp is the highest index that may be cut from the log here: this node needs
+// what is above its own marker to start again, the other data nodes what is
+// above the watermark.
+func (n *Node) clamp() uint64 {
+	return min(uint64(n.markers.limit()), n.fsm.watermark.Load())
+}
+
+// recoverMarker decides where raft begins to deliver, and refuses what does not
+// fit together.
+func (n *Node) recoverMarker() error {
+	m, err := readMarker(n.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	first, _ := n.store.FirstIndex() // these two read memory and never fail
+	last, _ := n.store.LastIndex()
+	if m != nil {
+		n.markers.mu.index = Index(m.Index)
+		n.fsm.watermark.Store(m.Watermark)
+		if m.Index > last {
+			return fmt.Errorf("%w: the log in %s ends at %d, but %d was applied: the log was lost", ErrCorrupt, n.cfg.Dir, last, m.Index)
+		}
+	} else if first > 1 {
+		return fmt.Errorf("%w: the log in %s begins at %d, but its marker file is missing", ErrCorrupt, n.cfg.Dir, first)
+	}
+	if n.sm == nil {
+		n.beginAt(m)
+		return nil
+	}
+	durable, term := n.sm.Durable()
+	if uint64(durable) > last {
+		return fmt.Errorf("%w: the log in %s ends at %d, but the state is of %d: the log was lost, or belongs to another state", ErrCorrupt, n.cfg.Dir, last, durable)
+	}
+	if uint64(durable)+1 < first {
+		return fmt.Errorf("%w: the state is of %d, but the log in %s begins at %d: the state was lost, or belongs to another log; this node has to be replaced", ErrCorrupt, durable, n.cfg.Dir, first)
+	}
+	if t, ok := n.store.Term(uint64(durable)); ok && Term(t) != term {
+		return fmt.Errorf("%w: entry %d is of term %d in the log and of term %d in the state", ErrCorrupt, durable, t, term)
+	}
+	n.fsm.skip = durable
+	if m != nil && Index(m.Index) > durable {
+		// The state is older than the marker says, but the log still reaches
+		// down to it: begin there.
+		old := *m
+		old.Index, old.Term = uint64(durable), uint64(term)
+		m = &old
+		if durable == 0 {
+			m = nil
+		} else if m.ConfigIndex > m.Index {
+			return fmt.Errorf("%w: the state is of %d, before the configuration of %d", ErrCorrupt, durable, m.ConfigIndex)
+		}
+	}
+	n.beginAt(m)
+	return nil
+}
+
+// beginAt has raft deliver from the entry after the marker.
+func (n *Node) beginAt(m *marker) {
+	n.markers.mu.start = m
+	if m != nil {
+		n.fsm.delivered.Store(m.Index)
+	}
+}
+
+func (n *Node) raftConfig() *raft.Config {
+	t := n.cfg.Timing
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.cfg.Name)
+	c.HeartbeatTimeout = t.HeartbeatTimeout
+	c.ElectionTimeout = t.ElectionTimeout
+	c.LeaderLeaseTimeout = t.LeaderLeaseTimeout
+	c.CommitTimeout = t.CommitTimeout
+	c.MaxAppendEntries = maxAppendEntries
+	c.ShutdownOnRemove = false
+	c.TrailingLogs = snapshotNever
+	c.SnapshotThreshold = snapshotNever
+	c.NoSnapshotRestoreOnStart = true
+	c.NoLegacyTelemetry = true
+	c.Logger = newBridge(n.log)
+	return c
+}
+
+func (n *Node) openRaft() error {
+	c := n.raftConfig()
+	n.trans = newTransport(&n.cfg, n.log)
+	fail := func(err error) error { return errors.Join(err, n.trans.Close()) }
+	if err := n.bootstrap(c); err != nil {
+		return fail(err)
+	}
+	n.wireTransport()
+	r, err := raft.NewRaft(c, n.fsm, n.store, n.vote, n.markers, n.trans)
+	if err != nil {
+		return fail(fmt.Errorf("raftlog: %w", err))
+	}
+	n.raft = r
+	if err := n.checkMembers(); err != nil {
+		// First the transport: raft's goroutines may wait in it.
+		return errors.Join(err, n.trans.Close(), r.Shutdown().Error())
+	}
+	return nil
+}
+
+// wireTransport gives the transport what it asks of the node. Its calls come
+// only after start, when raft exists.
+func (n *Node) wireTransport() {
+	n.trans.leads = n.leads
+	n.trans.transferring = n.transferring.Load
+	n.trans.caughtUp = n.Nudge
+	if n.cfg.Role == RoleWitness {
+		n.trans.gate = newGate(n.cfg.Timing.CampaignGrace)
+		n.trans.gate.lastLog = func() (index, term uint64) {
+			index = n.raft.LastIndex()
+			term, _ = n.store.Term(index)
+			return index, term
+		}
+		n.trans.gate.contact = func() (t time.Time) { return n.raft.LastContact() }
+	}
+}
+
+// bootstrap writes the first entry of a fresh log.
+func (n *Node) bootstrap(c *raft.Config) error {
+	exists, err := raft.HasExistingState(n.store, n.vote, n.markers)
+	if err != nil {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	if last, _ := n.store.LastIndex(); exists && last > 0 {
+		return nil
+	}
+	fresh, err := n.vote.Fresh()
+	if err != nil {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	if !n.cfg.Bootstrap || !fresh {
+		return fmt.Errorf("raftlog: %s holds no log: a member that lost its log and its vote cannot come back under its old name", n.cfg.Dir)
+	}
+	// An earlier bootstrap may have got no further than the term.
+	if err := n.vote.SetUint64([]byte("CurrentTerm"), 0); err != nil {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	var servers []raft.Server
+	for _, m := range n.members {
+		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(m.Name), Address: raft.ServerAddress(m.Name)})
+	}
+	if err := raft.BootstrapCluster(c, n.store, n.vote, n.markers, n.trans, raft.Configuration{Servers: servers}); err != nil {
+		return fmt.Errorf("raftlog: bootstrap: %w", err)
+	}
+	return nil
+}
+
+// checkMembers holds the members in the log against the configured ones.
+func (n *Node) checkMembers() error {
+	f := n.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	known := map[string]bool{}
+	for _, s := range f.Configuration().Servers {
+		known[string(s.ID)] = s.Suffrage == raft.Voter
+	}
+	for _, m := range n.members {
+		if !known[m.Name] {
+			return fmt.Errorf("raftlog: member %q of the config is not a voter in the log of %s", m.Name, n.cfg.Dir)
+		}
+	}
+	if len(known) != len(n.members) {
+		return fmt.Errorf("raftlog: the log of %s knows %d members, the config %d", n.cfg.Dir, len(known), len(n.members))
+	}
+	return nil
+}
+
+// start begins to take part in the cluster.
+func (n *Node) start() {
+	for _, m := range n.members {
+		if m.Name != n.cfg.Name {
+			n.links = append(n.links, newLink(m, &n.cfg, n.log))
+			n.nudgers[m.Name] = &nudger{}
+		}
+	}
+	n.control = newControlServer(n.cfg.Net.Listener(StreamControl), n.self)
+	n.raft.RegisterObserver(raft.NewObserver(n.signals, false, nil))
+	n.refresh()
+	n.trans.start()
+	n.control.start()
+	for _, k := range n.links {
+		n.spawn(func() { k.run(n.ctx) })
+	}
+	n.spawn(n.observer)
+	n.spawn(n.keeper)
+}

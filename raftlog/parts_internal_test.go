@@ -1,0 +1,128 @@
+package raftlog
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+// The log is cut below both, the own marker and the watermark.
+func TestClamp(t *testing.T) {
+	for _, c := range []struct{ marker, watermark, want uint64 }{
+		{0, 0, 0}, {10, 0, 0}, {0, 10, 0}, {10, 20, 10}, {20, 10, 10},
+	} {
+		n := &Node{markers: &markers{}, fsm: &fsm{}}
+		n.markers.mu.index = Index(c.marker)
+		n.fsm.raiseWatermark(Index(c.watermark))
+		n.fsm.raiseWatermark(0) // never lowers it
+		if got := n.clamp(); got != c.want {
+			t.Errorf("marker %d, watermark %d: clamp %d, want %d", c.marker, c.watermark, got, c.want)
+		}
+	}
+}
+
+// A request is cut to its byte limit and keeps at least one entry.
+func TestTrim(t *testing.T) {
+	big := func(n int) *raft.Log { return &raft.Log{Data: make([]byte, n)} }
+	for _, c := range []struct {
+		sizes []int
+		want  int
+	}{
+		{nil, 0}, {[]int{1}, 1}, {[]int{maxAppendBytes + 1}, 1}, {[]int{maxAppendBytes + 1, 1}, 1},
+		{[]int{maxAppendBytes - 1, 1}, 2}, {[]int{maxAppendBytes / 2, maxAppendBytes / 2, 1}, 2},
+		{[]int{1, maxAppendBytes}, 1},
+	} {
+		req := &raft.AppendEntriesRequest{}
+		for _, n := range c.sizes {
+			req.Entries = append(req.Entries, big(n))
+		}
+		trim(req)
+		if len(req.Entries) != c.want {
+			t.Errorf("%v: %d entries left, want %d", c.sizes, len(req.Entries), c.want)
+		}
+	}
+}
+
+// The frames in the log are part of its format.
+func TestFrame_Golden(t *testing.T) {
+	app, mark := encodeApp([]byte("ab")), encodeWatermark(0x0102030405060708)
+	if !bytes.Equal(app, []byte{1, 'a', 'b'}) || !bytes.Equal(mark, []byte{2, 1, 2, 3, 4, 5, 6, 7, 8}) {
+		t.Fatalf("% x, % x", app, mark)
+	}
+	if data, w, err := decodeFrame(app); err != nil || w != 0 || string(data) != "ab" {
+		t.Errorf("%q %d %v", data, w, err)
+	}
+	if data, w, err := decodeFrame(mark); err != nil || w != 0x0102030405060708 || data != nil {
+		t.Errorf("%q %d %v", data, w, err)
+	}
+	if data, _, err := decodeFrame([]byte{1}); err != nil || data == nil {
+		t.Errorf("an empty application entry: %v %v", data, err)
+	}
+	for _, bad := range [][]byte{nil, {0}, {2}, {2, 1}, {3, 1}, append(mark, 0)} {
+		if _, _, err := decodeFrame(bad); err == nil {
+			t.Errorf("% x: accepted", bad)
+		}
+	}
+}
+
+// The control messages are part of the wire format.
+func TestControl_Golden(t *testing.T) {
+	var ping [pingBytes]byte
+	encodePing(&ping, 7)
+	if want := [pingBytes]byte{0: 1, 1: 1, 15: 7}; ping != want {
+		t.Errorf("% x", ping)
+	}
+	p := pong{Role: RoleWitness, Leader: true, Ready: true, Term: 1, Last: 2, Commit: 3, Delivered: 4, Applied: 5, Durable: 6, LogBytes: 7}
+	var b [pongBytes]byte
+	encodePong(&b, 9, p)
+	want := [pongBytes]byte{0: 1, 1: 2, 2: 1, 3: 3, 15: 9, 23: 1, 31: 2, 39: 3, 47: 4, 55: 5, 63: 6, 71: 7}
+	if b != want {
+		t.Errorf("% x", b)
+	}
+	if seq, got, err := decodePong(&b); err != nil || seq != 9 || got != p {
+		t.Errorf("%d %+v %v", seq, got, err)
+	}
+	for _, at := range []int{0, 1} {
+		bad, badPing := b, ping
+		bad[at], badPing[at] = 77, 77
+		if _, _, err := decodePong(&bad); err == nil {
+			t.Errorf("pong with byte %d spoilt", at)
+		}
+		if _, err := decodePing(&badPing); err == nil {
+			t.Errorf("ping with byte %d spoilt", at)
+		}
+	}
+}
+
+// An entry that this version does not know stops the delivery: nothing after
+// it may reach the state.
+func TestFSM_UnknownEntryStops(t *testing.T) {
+	var failures int
+	sink := &sinkMachine{}
+	f := &fsm{sm: sink, fail: func(error) { failures++ }}
+	logs := func(from uint64, kinds ...byte) (ls []*raft.Log) {
+		for i, k := range kinds {
+			ls = append(ls, &raft.Log{Index: from + uint64(i), Term: 1, Data: []byte{k}})
+		}
+		return ls
+	}
+	out := f.ApplyBatch(logs(1, frameApp, 99, frameApp))
+	if out[0] != nil || out[1] == nil || out[2] == nil {
+		t.Errorf("responses %v", out)
+	}
+	f.ApplyBatch(logs(4, frameApp))
+	if failures != 1 || len(sink.got) != 1 || f.delivered.Load() != 0 {
+		t.Errorf("%d failures, delivered %v, %d", failures, sink.got, f.delivered.Load())
+	}
+	if _, err := f.Snapshot(); err == nil {
+		t.Error("a marker of a broken state")
+	}
+}
+
+type sinkMachine struct{ got []Entry }
+
+func (s *sinkMachine) Commit(e []Entry)       { s.got = append(s.got, e...) }
+func (s *sinkMachine) Applied() Index         { return 0 }
+func (s *sinkMachine) Durable() (Index, Term) { return 0, 0 }
+func (s *sinkMachine) Flush() error           { return nil }

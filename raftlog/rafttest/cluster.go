@@ -1,0 +1,202 @@
+package rafttest
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"twofold/raftlog"
+)
+
+// Cluster is a set of members in one process, on a Network.
+type Cluster struct {
+	t        testing.TB
+	Net      *Network
+	Members  []raftlog.Member
+	Nodes    map[string]*raftlog.Node // those that run
+	Machines map[string]*Machine      // of the data nodes, also while they are down
+	// Configure may change a member's config before it is opened.
+	Configure func(*raftlog.Config)
+
+	dirs  map[string]string
+	lives int // counts directories
+}
+
+// Trio is two data nodes and a witness.
+var Trio = []raftlog.Member{
+	{Name: "a", Role: raftlog.RoleData},
+	{Name: "b", Role: raftlog.RoleData},
+	{Name: "w", Role: raftlog.RoleWitness},
+}
+
+// NewCluster prepares members that are not started yet. Whatever runs at the
+// end of the test is closed then.
+func NewCluster(t testing.TB, members []raftlog.Member) *Cluster {
+	c := &Cluster{
+		t: t, Net: NewNetwork(), Members: members,
+		Nodes: map[string]*raftlog.Node{}, Machines: map[string]*Machine{}, dirs: map[string]string{},
+	}
+	root := t.TempDir()
+	for _, m := range members {
+		c.dirs[m.Name] = filepath.Join(root, m.Name)
+		if m.Role == raftlog.RoleData {
+			c.Machines[m.Name] = NewMachine()
+		}
+	}
+	return c
+}
+
+// Config returns the configuration that a member starts with.
+func (c *Cluster) Config(name string) raftlog.Config {
+	cfg := raftlog.Config{
+		Name: name, Dir: c.dirs[name], Members: c.Members, Bootstrap: true,
+		LogSegmentBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler),
+	}
+	if os.Getenv("RAFTTEST_LOG") != "" {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	for _, m := range c.Members {
+		if m.Name == name {
+			cfg.Role = m.Role
+		}
+	}
+	if c.Configure != nil {
+		c.Configure(&cfg)
+	}
+	return cfg
+}
+
+// Open starts a member and returns its error.
+func (c *Cluster) Open(name string) error {
+	cfg := c.Config(name)
+	cfg.Net = c.Net.Endpoint(name)
+	var sm raftlog.StateMachine
+	if cfg.Role == raftlog.RoleData {
+		sm = c.Machines[name]
+	}
+	n, err := raftlog.Open(cfg, sm)
+	if err != nil {
+		c.Net.Detach(name)
+		return err
+	}
+	c.Nodes[name] = n
+	return nil
+}
+
+// Start starts members, all that do not run if none is named.
+func (c *Cluster) Start(names ...string) {
+	c.t.Helper()
+	for _, m := range c.Members {
+		if c.Nodes[m.Name] != nil || len(names) > 0 && !contains(names, m.Name) {
+			continue
+		}
+		if err := c.Open(m.Name); err != nil {
+			c.t.Fatalf("starting %s: %v", m.Name, err)
+		}
+	}
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Stop closes a member properly. Its state keeps what was durable.
+func (c *Cluster) Stop(name string) {
+	c.t.Helper()
+	n := c.Nodes[name]
+	delete(c.Nodes, name)
+	if err := n.Close(); err != nil {
+		c.t.Errorf("closing %s: %v", name, err)
+	}
+	c.Net.Detach(name)
+	c.restartMachine(name)
+}
+
+func (c *Cluster) restartMachine(name string) {
+	if m := c.Machines[name]; m != nil {
+		if err := m.Err(); err != nil {
+			c.t.Errorf("machine of %s: %v", name, err)
+		}
+		c.Machines[name] = m.Restart()
+	}
+}
+
+// Crash takes a member away as kill -9 would: its files stay as they are at
+// this moment. The old node is closed later, on files that nobody looks at.
+func (c *Cluster) Crash(name string) {
+	c.t.Helper()
+	c.Net.Detach(name)
+	time.Sleep(time.Millisecond) // in a bubble: until its last write is done
+	c.lives++
+	dir := fmt.Sprintf("%s-%d", c.dirs[name], c.lives)
+	if err := os.CopyFS(dir, os.DirFS(c.dirs[name])); err != nil {
+		c.t.Fatal(err)
+	}
+	n := c.Nodes[name]
+	delete(c.Nodes, name)
+	m := c.Machines[name]
+	c.restartMachine(name)
+	if err := n.Close(); err != nil {
+		c.t.Errorf("closing %s: %v", name, err)
+	}
+	if m != nil && m.Err() != nil {
+		c.t.Errorf("machine of %s: %v", name, m.Err())
+	}
+	c.dirs[name] = dir
+}
+
+// Close closes what runs, and reports every breach of contract.
+func (c *Cluster) Close() {
+	c.t.Helper()
+	for _, m := range c.Members {
+		if c.Nodes[m.Name] != nil {
+			c.Stop(m.Name)
+		}
+	}
+}
+
+// Eventually waits until a condition holds. In a synctest bubble that costs no
+// time.
+func (c *Cluster) Eventually(within time.Duration, what string, cond func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(within)
+	for !cond() {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("not within %v: %s", within, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Leader waits for a leader that is ready, and returns its name. Nodes in but
+// are not considered.
+func (c *Cluster) Leader(but ...string) string {
+	c.t.Helper()
+	var name string
+	c.Eventually(10*time.Second, "a leader that is ready", func() bool {
+		for n, node := range c.Nodes {
+			if s, _ := node.Watch(); s.Ready && !contains(but, n) {
+				name = n
+				return true
+			}
+		}
+		return false
+	})
+	return name
+}
+
+// Other returns the other data node of a Trio.
+func (c *Cluster) Other(name string) string {
+	if name == "a" {
+		return "b"
+	}
+	return "a"
+}

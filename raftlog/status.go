@@ -1,0 +1,104 @@
+package raftlog
+
+import "time"
+
+// Status is a snapshot of what a node knows, for people and metrics.
+type Status struct {
+	Name      string
+	Role      Role
+	State     State
+	First     Index // first entry of the log
+	Last      Index
+	Commit    Index
+	Delivered Index // last entry that was handed to the state machine
+	Applied   Index // zero on a witness
+	Durable   Index // zero on a witness
+	Watermark Index // every data node is durable up to here
+	LogBytes  uint64
+	Peers     []PeerStatus // by name
+}
+
+// PeerStatus is what another member last said of itself.
+type PeerStatus struct {
+	Member
+	Reachable bool          // it answered a ping within three intervals
+	Age       time.Duration // of the answer; zero if there never was one
+	IsLeader  bool
+	Ready     bool
+	Term      Term
+	Last      Index
+	Commit    Index
+	Delivered Index
+	Applied   Index
+	Durable   Index
+	LogBytes  uint64
+}
+
+// Status returns the node's status. It does not wait for other members.
+func (n *Node) Status() Status {
+	state, _ := n.Watch()
+	own := n.self()
+	first, _ := n.store.FirstIndex()
+	s := Status{
+		Name:      n.cfg.Name,
+		Role:      n.cfg.Role,
+		State:     state,
+		First:     Index(first),
+		Last:      own.Last,
+		Commit:    own.Commit,
+		Delivered: own.Delivered,
+		Applied:   own.Applied,
+		Durable:   own.Durable,
+		Watermark: Index(n.fsm.watermark.Load()),
+		LogBytes:  own.LogBytes,
+	}
+	for _, l := range n.links {
+		s.Peers = append(s.Peers, n.peerStatus(l))
+	}
+	return s
+}
+
+func (n *Node) peerStatus(l *link) PeerStatus {
+	p, at := l.state()
+	s := PeerStatus{Member: l.peer}
+	if at.IsZero() {
+		return s
+	}
+	s.Age = time.Since(at)
+	s.Reachable = s.Age < 3*n.cfg.Timing.PingInterval
+	s.IsLeader, s.Ready, s.Term = p.Leader, p.Ready, p.Term
+	s.Last, s.Commit, s.Delivered = p.Last, p.Commit, p.Delivered
+	s.Applied, s.Durable, s.LogBytes = p.Applied, p.Durable, p.LogBytes
+	return s
+}
+
+// self answers a ping, so it is on the way of every read. The term is read
+// here, after the ping arrived: a read index rests on that.
+func (n *Node) self() pong {
+	t := n.Term()
+	p := pong{
+		Role:      n.cfg.Role,
+		Term:      t,
+		Leader:    n.leads(t),
+		Last:      Index(n.raft.LastIndex()),
+		Commit:    Index(n.raft.CommitIndex()),
+		Delivered: Index(n.fsm.delivered.Load()),
+		LogBytes:  n.store.Bytes(),
+	}
+	p.Ready = p.Leader && Term(n.readyTerm.Load()) == t
+	if n.sm != nil {
+		p.Applied = n.sm.Applied()
+		p.Durable, _ = n.sm.Durable()
+	}
+	return p
+}
+
+// report feeds the metrics.
+func (n *Node) report() {
+	p := n.self()
+	applied := p.Applied
+	if n.sm == nil {
+		applied = p.Delivered
+	}
+	n.cfg.Metrics.SetState(uint64(p.Term), uint64(p.Commit), uint64(applied), uint64(p.Last), p.Leader)
+}

@@ -1,0 +1,115 @@
+package transport
+
+import (
+	"slices"
+
+	"twofold/raftlog"
+	"twofold/raftlog/identity"
+)
+
+// checker decides whether a hello is welcome. It has no state of its own.
+type checker struct {
+	cfg     *Config
+	binding *identity.Binding // nil if unbound
+}
+
+// check judges a peer's hello: one that came in (dialled is empty), or the
+// answer of the node that was dialled under that name. The order matters:
+// whatever a person can mend in a configuration comes before identities.
+func (c checker) check(h *hello, dialled string, cert certificate) *Refusal {
+	if r := c.checkFormat(h); r != nil {
+		return r
+	}
+	if r := c.checkNames(h, dialled); r != nil {
+		return r
+	}
+	if !cert.names(h.Node) {
+		return refusal(CodeCertificate, "the certificate is made out to %s, but the node says that it is %q: give it the certificate of its own name",
+			cert, h.Node)
+	}
+	if r := c.checkConfiguration(h); r != nil {
+		return r
+	}
+	if h.Kind != streamMeet && !knownKind(h.Kind) {
+		return refusal(CodeKind, "streams of kind %d are unknown to this version: run the same version on all members", h.Kind)
+	}
+	return c.checkIdentity(h)
+}
+
+// checkFormat is about versions; decodeHello has compared the protocols.
+func (c checker) checkFormat(h *hello) *Refusal {
+	if !c.cfg.Format.Overlaps(h.Format) {
+		return refusal(CodeFormat, "node %s works with format %s and node %s with %s: upgrade the older one",
+			h.Node, h.Format, c.cfg.Self.Name, c.cfg.Format)
+	}
+	return nil
+}
+
+func (c checker) checkNames(h *hello, dialled string) *Refusal {
+	self := c.cfg.Self.Name
+	if h.Cluster != c.cfg.ClusterName {
+		return refusal(CodeCluster, "node %s is of cluster %q and node %s of cluster %q: correct the cluster name or the member addresses",
+			h.Node, h.Cluster, self, c.cfg.ClusterName)
+	}
+	if dialled != "" && h.Node != dialled {
+		return refusal(CodeWrongNode, "the address of member %q leads to node %q: correct the member addresses of node %s", dialled, h.Node, self)
+	}
+	if h.Wanted != self {
+		return refusal(CodeWrongNode, "node %s looks for member %q and has reached node %q: correct the member addresses of node %s",
+			h.Node, h.Wanted, self, h.Node)
+	}
+	if h.Node == self {
+		return refusal(CodeMember, "two nodes are named %q: correct the node name of one of them", self)
+	}
+	if _, ok := c.cfg.member(h.Node); !ok {
+		return refusal(CodeMember, "node %q is not among the members that node %s is configured with", h.Node, self)
+	}
+	return nil
+}
+
+// checkConfiguration compares roles and members. A difference found here, before
+// the first meeting, is one that cannot become part of the cluster for ever.
+func (c checker) checkConfiguration(h *hello) *Refusal {
+	self := c.cfg.Self.Name
+	if m, _ := c.cfg.member(h.Node); m.Role != h.Role {
+		return refusal(CodeRole, "node %s was formatted for role %q, but the configuration of node %s says %q: correct the configuration, or format it anew before it joins",
+			h.Node, h.Role, self, m.Role)
+	}
+	theirs, ours := listMembers(h.Members), listMembers(c.cfg.plainMembers())
+	if theirs != ours {
+		return refusal(CodeMembers, "node %s lists the members %s and node %s lists %s: make the configurations equal", h.Node, theirs, self, ours)
+	}
+	return nil
+}
+
+// checkIdentity applies rule M6.
+func (c checker) checkIdentity(h *hello) *Refusal {
+	self := c.cfg.Self.Name
+	if c.binding == nil {
+		if h.Kind == streamMeet {
+			return nil
+		}
+		return refusal(CodeNotMet, "node %s has not met all members yet", self)
+	}
+	recorded, _ := c.binding.Member(h.Node)
+	if recorded.NodeID != h.NodeID {
+		return refusal(CodeNodeID,
+			"node %s was formatted anew (its id is %s, the cluster recorded %s): it cannot rejoin under its old name; bring its old directory back, or replace the member by a new one",
+			h.Node, h.NodeID, recorded.NodeID)
+	}
+	switch {
+	case h.ClusterID == c.binding.ClusterID:
+		return nil
+	case !h.ClusterID.IsZero():
+		return refusal(CodeClusterID, "node %s is bound to cluster %s and node %s to cluster %s: they were not formatted for one cluster; format those anew that hold nothing",
+			h.Node, h.ClusterID, self, c.binding.ClusterID)
+	case h.Kind == streamMeet:
+		return nil
+	}
+	return refusal(CodeUnbound, "node %s has not recorded the cluster yet", h.Node)
+}
+
+// knownKind reports that kind is one that streams can have.
+func knownKind(kind raftlog.StreamKind) bool {
+	return slices.Contains([]raftlog.StreamKind{raftlog.StreamRaft, raftlog.StreamControl, raftlog.StreamPeer}, kind)
+}

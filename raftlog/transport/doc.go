@@ -1,0 +1,76 @@
+// Package transport connects the members of a cluster over one TCP listener per
+// node. It implements raftlog.Net.
+//
+// # Purpose
+//
+// Everything between nodes (Raft, control, the application's own streams) goes
+// through one port. What a connection carries, and between whom, is settled by a
+// hello before its first byte: both ends prove, as far as the configuration lets
+// them, that they are the members that they say they are, of this cluster, in
+// this incarnation. A wiped node has another node id and is refused (rule M6).
+//
+// # Contract
+//
+//   - [Listen] refuses a configuration that would carry plain bytes beyond this
+//     host, unless InsecurePeers says so. With TLS both ends verify the chain to
+//     the CA, and the certificate must name the member (a DNS name of it, or the
+//     common name), so that no member can speak for another.
+//   - A node whose binding is not known carries no streams. [Mux.Meet] makes the
+//     acquaintance: it hears every member's node id, has the binding recorded
+//     durably, and only then opens the node for streams. A fresh cluster cannot
+//     start with fewer than all its members.
+//   - Both ends have agreed before either hands a stream out: the dialler sends
+//     a last word after the acceptor's answer.
+//   - A refusal is a [Refusal]: a code for programs, and a text that says what to
+//     do. It is logged at both ends, rate-limited.
+//   - A stream is an ordinary net.Conn. Over TLS a write that timed out breaks it
+//     for good (crypto/tls), so a deadline that passes means: close and redial.
+//   - Host names are resolved at each dial. Nothing is cached.
+//
+// # First meeting
+//
+// An unbound node asks every other member with a hello of kind Meet, in rounds,
+// and only counts what it heard by dialling, never what others claim about
+// themselves by calling in. A round ends in one of these ways:
+//
+//   - Nobody who answered is bound, and all answered in this round: the node ids
+//     heard are the cluster. All compute the same cluster id from them.
+//   - A bound member lists exactly this node's id: its binding is this node's
+//     too. This is how a node gets in that crashed before it wrote its binding
+//     while others wrote theirs. It may do so although other members are away or
+//     were formatted anew since: its own id in a durable record proves that it
+//     is the node that was there, and that it holds nothing it could have lost.
+//   - Bound members list another id for this node: [ErrFormattedAnew]. It was
+//     wiped and can vote here no more.
+//   - Bound members disagree: [ErrDisagree].
+//   - Otherwise: wait, say for whom, and ask again.
+//
+// No two clusters can have a quorum out of one set of machines: a node binds
+// once, and bound nodes speak only with the very ids and the cluster id that
+// they recorded.
+//
+// # Concurrency
+//
+// Goroutines: one accepts (Listen starts it); one per connection until its hello
+// is over (bounded by MaxHellos); Meet runs in its caller's goroutine and starts
+// one per member and round, which it waits for. Close ends them all and waits.
+// After the hello a stream belongs to its consumer; Close closes it nevertheless.
+//
+// Locks: Mux.mu guards the binding, the set of connections and what is known of
+// peers; nothing blocks under it. stream listeners have a mutex of their own,
+// taken after Mux.mu or alone.
+//
+// # Format
+//
+// After TCP (and TLS 1.3) are set up, three frames go over a connection, each
+//
+//	magic "TWOFOLD1" | length u32 big endian, at most 4096 | JSON
+//
+//	dialler  -> acceptor   hello
+//	acceptor -> dialler    hello of the acceptor, with a refusal if it refuses
+//	dialler  -> acceptor   verdict: {} or a refusal (not after a Meet)
+//
+// and then the stream's own bytes. Unknown JSON members are ignored, so that a
+// later version can say more; what changes the meaning raises the protocol
+// range, which the first frame carries.
+package transport

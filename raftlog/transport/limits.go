@@ -1,0 +1,47 @@
+package transport
+
+import "time"
+
+// Limits. All are per node.
+const (
+	// MaxHelloBytes bounds the JSON of one frame.
+	MaxHelloBytes = 4 << 10
+	// MaxAddrs bounds the addresses that a node reports of itself.
+	MaxAddrs = 16
+	// MaxRefusalText bounds the text of a refusal.
+	MaxRefusalText = 400
+	// MaxHellos bounds inbound connections whose hello is not over.
+	MaxHellos = 64
+	// MaxHellosPerAddr bounds the same for one remote address, so that one
+	// confused machine cannot keep the members out.
+	MaxHellosPerAddr = 24
+	// MaxStreamsPerPeer bounds the open streams with one member, both
+	// directions together.
+	MaxStreamsPerPeer = 64
+	// AcceptQueue bounds streams that wait for Accept, per kind.
+	AcceptQueue = 16
+)
+
+// Times.
+const (
+	// HelloTimeout bounds TLS handshake and hello together.
+	HelloTimeout = 3 * time.Second
+	// DialTimeout bounds the TCP connect of one dial, all addresses of a host
+	// name together.
+	DialTimeout = 3 * time.Second
+	// userTimeout is TCP_USER_TIMEOUT: unacknowledged bytes older than this
+	// end the connection (RFC 5482). Keepalives below end an idle one as soon.
+	userTimeout       = 5 * time.Second
+	keepAliveIdle     = 2 * time.Second
+	keepAliveInterval = 1 * time.Second
+	keepAliveCount    = 3
+	// meetPauseMin and meetPauseMax are the pauses between rounds of Meet.
+	meetPauseMin = 50 * time.Millisecond
+	meetPauseMax = 1 * time.Second
+	// logInterval is the shortest time between two log lines about the same
+	// event with the same peer.
+	logInterval = 10 * time.Second
+	// acceptPauseMax bounds the pause after an Accept that failed, for want of
+	// file descriptors for instance.
+	acceptPauseMax = 1 * time.Second
+)

@@ -1,0 +1,226 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"twofold/raftlog/identity"
+)
+
+// heard is what one member answered in one round of Meet.
+type heard struct {
+	id      identity.NodeID
+	binding *identity.Binding // nil if the member is unbound
+	err     error             // set if there was no answer that counts
+}
+
+// Meet makes this node a member of its cluster, unless it is one already, and
+// returns the cluster. It waits as long as it takes, until ctx ends.
+// [ErrFormattedAnew] and [ErrDisagree] are final: a person has to act.
+func (m *Mux) Meet(ctx context.Context) (identity.Binding, error) {
+	if err := m.enter(); err != nil {
+		return identity.Binding{}, err
+	}
+	defer m.wg.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(m.ctx, cancel)
+	defer stop()
+	for pause := meetPauseMin; ; pause = min(2*pause, meetPauseMax) {
+		if b := m.Binding(); b != nil {
+			return *b, nil
+		}
+		done, err := m.meetRound(ctx)
+		if err != nil {
+			return identity.Binding{}, err
+		}
+		if done {
+			continue
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-m.kick:
+			timer.Stop()
+		case <-ctx.Done():
+			timer.Stop()
+			if m.ctx.Err() != nil {
+				return identity.Binding{}, ErrClosed
+			}
+			return identity.Binding{}, context.Cause(ctx)
+		}
+	}
+}
+
+// enter makes Close wait for the caller.
+func (m *Mux) enter() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.closed {
+		return ErrClosed
+	}
+	m.wg.Add(1)
+	return nil
+}
+
+// kickMeet shortens the pause of a Meet that waits, because a member has just
+// shown that it is up. Once per member: two nodes that wait for a third would
+// otherwise keep each other busy.
+func (m *Mux) kickMeet(member string) {
+	m.mu.Lock()
+	p := m.mu.peers[member]
+	first := !p.metUs
+	p.metUs = true
+	m.mu.Unlock()
+	if !first {
+		return
+	}
+	select {
+	case m.kick <- struct{}{}:
+	default:
+	}
+}
+
+// meetRound asks all members once, and binds the node if that is enough.
+func (m *Mux) meetRound(ctx context.Context) (done bool, err error) {
+	answers := m.askAll(ctx)
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	b, err := decide(m.cfg.ClusterName, m.cfg.Self, answers)
+	if err != nil {
+		return false, err
+	}
+	m.logMeeting(answers, b)
+	if b == nil {
+		return false, nil
+	}
+	// The record comes first: a node that crashes after it spoke as a member
+	// must still be that member.
+	if err := m.cfg.Bind(*b); err != nil {
+		return false, fmt.Errorf("record the cluster: %w", err)
+	}
+	m.mu.Lock()
+	m.mu.binding = b
+	m.mu.Unlock()
+	m.cfg.Logger.Info("all members have met", slog.String("cluster", b.Cluster), slog.String("cluster_id", b.ClusterID.String()))
+	return true, nil
+}
+
+// askAll sends a Meet to every other member at once and waits for all answers.
+func (m *Mux) askAll(ctx context.Context) map[Member]heard {
+	var mu sync.Mutex
+	answers := make(map[Member]heard, len(m.cfg.Members))
+	var wg sync.WaitGroup
+	for _, p := range m.cfg.Members {
+		if p.Name == m.cfg.Self.Name {
+			continue
+		}
+		wg.Go(func() {
+			answer := m.ask(ctx, p.Name)
+			mu.Lock()
+			defer mu.Unlock()
+			answers[p] = answer
+		})
+	}
+	wg.Wait()
+	return answers
+}
+
+// ask sends one Meet.
+func (m *Mux) ask(ctx context.Context, member string) heard {
+	var answer heard
+	err := m.converse(ctx, member, streamMeet, func(_, _ net.Conn, h *hello, refused *Refusal) error {
+		// A bound member refuses a node that was formatted anew, and its
+		// binding is the proof: that refusal is an answer. Another one is not.
+		if refused != nil && (refused.Code != CodeNodeID || h.ClusterID.IsZero()) {
+			return refused
+		}
+		var err error
+		answer.id = h.NodeID
+		answer.binding, err = h.binding()
+		return err
+	})
+	if err != nil {
+		m.noteDialError(member, err)
+		return heard{err: err}
+	}
+	m.setProblem(member, "")
+	return answer
+}
+
+// logMeeting tells for whom the node waits, and who is not whom the cluster
+// knows.
+func (m *Mux) logMeeting(answers map[Member]heard, b *identity.Binding) {
+	for _, p := range m.cfg.Members {
+		answer, ok := answers[p]
+		if !ok {
+			continue
+		}
+		if answer.err != nil && b == nil {
+			m.log.write(slog.LevelInfo, "waiting", p.Name, "waiting for member "+p.Name+" at "+p.Addr, slog.Any("err", answer.err))
+		}
+		if b == nil || answer.err != nil {
+			continue
+		}
+		if recorded, _ := b.Member(p.Name); recorded.NodeID != answer.id {
+			m.log.write(slog.LevelWarn, "anew", p.Name, "member was formatted anew and is not part of the cluster any more",
+				slog.String("node_id", answer.id.String()), slog.String("recorded", recorded.NodeID.String()))
+		}
+	}
+}
+
+// decide draws the conclusion from one round: the node's binding, or nil to wait,
+// or an error that waiting does not mend. See "First meeting" in doc.go.
+func decide(cluster string, self identity.Member, answers map[Member]heard) (*identity.Binding, error) {
+	var found *identity.Binding
+	var foundAt, strangerAt, strangerID string
+	members := []identity.Member{self}
+	complete := true
+	for _, p := range sortedMembers(answers) {
+		answer := answers[p]
+		if answer.err != nil {
+			complete = false
+			continue
+		}
+		members = append(members, identity.Member{Name: p.Name, Role: p.Role, NodeID: answer.id})
+		if answer.binding == nil {
+			continue
+		}
+		if found != nil && found.ClusterID != answer.binding.ClusterID {
+			return nil, fmt.Errorf("%w: node %s is bound to %s and node %s to %s; they were not formatted for one cluster: format those anew that hold nothing",
+				ErrDisagree, foundAt, found.ClusterID, p.Name, answer.binding.ClusterID)
+		}
+		found, foundAt = answer.binding, p.Name
+		if listed, _ := found.Member(self.Name); listed != self {
+			strangerAt, strangerID = p.Name, listed.NodeID.String()
+		}
+	}
+	if strangerAt != "" {
+		return nil, fmt.Errorf("%w: the cluster of node %s knows node %s by the id %s, and this directory has %s: it was formatted after the cluster was formed and cannot join under this name; bring the old directory back, or replace the member by a new one",
+			ErrFormattedAnew, strangerAt, self.Name, strangerID, self.NodeID)
+	}
+	if found != nil {
+		return found, nil
+	}
+	if !complete {
+		return nil, nil
+	}
+	b, err := identity.NewBinding(cluster, members)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDisagree, err)
+	}
+	return &b, nil
+}
+
+// sortedMembers gives errors that do not depend on the order of a map.
+func sortedMembers(answers map[Member]heard) []Member {
+	return slices.SortedFunc(maps.Keys(answers), func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+}

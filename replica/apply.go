@@ -1,0 +1,110 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+
+	"twofold/raftlog"
+	"twofold/replica/vfs"
+)
+
+// Commit takes committed entries from the log (raftlog.StateMachine).
+func (s *Store) Commit(entries []raftlog.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	select {
+	case s.committed <- entries:
+		s.delivered.Store(uint64(entries[len(entries)-1].Index))
+	case <-s.broken:
+	case <-s.closed:
+	}
+}
+
+// Applied returns the applied index (raftlog.StateMachine).
+func (s *Store) Applied() raftlog.Index { return s.applied.load() }
+
+// Durable returns the index and term up to which the state survives a crash
+// (raftlog.StateMachine).
+func (s *Store) Durable() (raftlog.Index, raftlog.Term) {
+	i, t := s.state.Durable()
+	return raftlog.Index(i), raftlog.Term(t)
+}
+
+// Flush applies all that was delivered before the call and makes it durable
+// (raftlog.StateMachine).
+func (s *Store) Flush() error {
+	if !s.applied.wait(raftlog.Index(s.delivered.Load()), s.broken) {
+		return fmt.Errorf("replica: flush: %w", vfs.ErrShutdown)
+	}
+	return s.state.Flush()
+}
+
+// runApply is the apply goroutine.
+func (s *Store) runApply() {
+	for {
+		select {
+		case entries := <-s.committed:
+			for _, e := range entries {
+				if err := s.applyEntry(e); err != nil {
+					close(s.broken)
+					s.fail(fmt.Errorf("replica: apply of entry %d: %w", e.Index, err))
+					return
+				}
+			}
+		case <-s.closed:
+			return
+		}
+	}
+}
+
+// applyEntry applies one entry, answers who waits for its changes, and moves
+// the applied index on.
+func (s *Store) applyEntry(e raftlog.Entry) error {
+	start := time.Now()
+	if e.Data == nil {
+		return s.pass(e)
+	}
+	term, cmds, err := decodeEntry(e.Data)
+	if err != nil {
+		return err
+	}
+	if term != uint64(e.Term) {
+		// The proposer lost its leadership and won it again before Raft took
+		// the entry. Its callers may have been told that it never happened.
+		for i := range cmds {
+			s.waiters.end(cmds[i].Origin, term, fateDropped)
+		}
+		return s.pass(e)
+	}
+	results, err := s.state.Apply(uint64(e.Index), uint64(e.Term), cmds)
+	if err != nil {
+		return err
+	}
+	s.applied.advance(e.Index)
+	for i := range results {
+		s.waiters.applied(cmds[i].Origin, &results[i])
+	}
+	s.endOlder(e.Term)
+	s.metrics.ObserveApply(time.Since(start))
+	return nil
+}
+
+// pass moves the applied index over an entry that changes nothing.
+func (s *Store) pass(e raftlog.Entry) error {
+	if err := s.state.Advance(uint64(e.Index), uint64(e.Term)); err != nil {
+		return err
+	}
+	s.applied.advance(e.Index)
+	s.endOlder(e.Term)
+	return nil
+}
+
+// endOlder settles the changes that were handed over in terms before t, now
+// that an entry of t is applied: what was not seen by now never happened.
+func (s *Store) endOlder(t raftlog.Term) {
+	if t > s.appliedTerm {
+		s.appliedTerm = t
+		s.waiters.endBelow(uint64(t), fateDropped)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package billyfs_test
+
+const raceEnabled = true

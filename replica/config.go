@@ -1,0 +1,81 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"twofold/metrics"
+	"twofold/raftlog"
+	"twofold/replica/command"
+	"twofold/replica/state"
+)
+
+// Limits of a Store.
+const (
+	// maxQueuedOps bounds the changes that wait for the proposer.
+	maxQueuedOps = 8192
+	// maxEntryBytes is where an entry stops gathering; one change alone may
+	// be larger (a WRITE of 1 MiB).
+	maxEntryBytes = 1 << 20
+	// maxInFlightBytes bounds the encoded changes that this node has taken
+	// from its clients and not answered.
+	maxInFlightBytes = 64 << 20
+	// maxCommitted bounds the deliveries from the log that wait for apply.
+	maxCommitted = 64
+)
+
+// Config is what a Store needs. Its zero values mean the stated defaults.
+type Config struct {
+	// Dir holds the state.
+	Dir string
+	// State tunes the state machine's storage.
+	State state.Options
+	// Format says how the volume is formatted if this node is the first
+	// leader of a new cluster. UUID and HandleKey are made at random then.
+	Format command.Format
+	// WaitLimit bounds how long a call waits for a leader or for its outcome.
+	// Default 5 s.
+	WaitLimit time.Duration
+	// Linger is how long the proposer waits after a batch of more than one
+	// change for the callers that it just released. Default 50 µs.
+	Linger time.Duration
+	// ReserveBytes is the free disk space below which changes that need
+	// space are refused with NoSpace. Default 256 MiB.
+	ReserveBytes uint64
+	Logger       *slog.Logger
+	Metrics      *metrics.Replica
+}
+
+func (c *Config) withDefaults() error {
+	if c.Dir == "" {
+		return errors.New("replica: no directory configured")
+	}
+	if c.WaitLimit == 0 {
+		c.WaitLimit = 5 * time.Second
+	}
+	if c.Linger == 0 {
+		c.Linger = 50 * time.Microsecond
+	}
+	if c.ReserveBytes == 0 {
+		c.ReserveBytes = 256 << 20
+	}
+	if c.Format.BlockSize == 0 {
+		c.Format.BlockSize = state.DefaultBlockSize
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Log is what a Store needs of raftlog.Node.
+type Log interface {
+	Propose(data []byte) *raftlog.Proposal
+	Watch() (raftlog.State, <-chan struct{})
+	Term() raftlog.Term
+	ReadIndex(ctx context.Context) (raftlog.Index, error)
+	ReadIndexFor(ctx context.Context, peer string, t raftlog.Term) (raftlog.Index, error)
+	Nudge(peer string)
+}

@@ -1,0 +1,189 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"twofold/raftlog"
+	"twofold/replica/command"
+	"twofold/replica/peer"
+	"twofold/replica/vfs"
+)
+
+// retryPause is how long a call waits that was not taken, if nothing changes.
+const retryPause = 5 * time.Millisecond
+
+// errNotTaken says that a change was certainly not handed to the log by this
+// attempt, and may be handed over again.
+var errNotTaken = errors.New("replica: not taken")
+
+// Mutate implements vfs.FS.
+func (s *Store) Mutate(ctx context.Context, call *vfs.Call, op vfs.Op) (vfs.Result, error) {
+	if _, err := s.state.Volume(); err != nil {
+		return vfs.Result{}, vfs.ErrNotReady
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.WaitLimit)
+	defer cancel()
+	return s.mutate(ctx, call, op)
+}
+
+// mutate encodes op and hands it over until its fate is known or ctx ends.
+func (s *Store) mutate(ctx context.Context, call *vfs.Call, op any) (vfs.Result, error) {
+	origin := command.Origin{Instance: s.instance, Seq: s.seq.Add(1)}
+	enc, err := command.Append(make([]byte, 0, sizeHint(op)), &command.Command{
+		Header: command.Header{Volume: volumeID, Origin: origin, ID: call.ID, Cred: call.Cred},
+		Op:     op,
+	})
+	if err != nil {
+		return vfs.Result{}, err
+	}
+	if err := s.inFlight.Acquire(ctx, int64(len(enc))); err != nil {
+		return vfs.Result{}, vfs.ErrBusy
+	}
+	defer s.inFlight.Release(int64(len(enc)))
+	for {
+		st, changed := s.log.Watch()
+		res, err := s.handOver(ctx, st, origin, enc)
+		if !errors.Is(err, errNotTaken) {
+			return res, err
+		}
+		select {
+		case <-changed:
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return vfs.Result{}, vfs.ErrNoQuorum
+		case <-s.stopped:
+			return vfs.Result{}, vfs.ErrShutdown
+		}
+	}
+}
+
+// sizeHint is about what op takes when it is encoded.
+func sizeHint(op any) int {
+	if w, ok := op.(*vfs.OpWrite); ok {
+		return 256 + len(w.Data)
+	}
+	return 256
+}
+
+// handOver makes one attempt, with this node as the leader or through the
+// leader that it knows. errNotTaken allows another attempt.
+func (s *Store) handOver(ctx context.Context, st raftlog.State, origin command.Origin, enc []byte) (vfs.Result, error) {
+	if st.Leader == "" || st.IsLeader && !st.Ready {
+		return vfs.Result{}, errNotTaken
+	}
+	term := uint64(st.Term)
+	done := make(chan outcome, 1)
+	s.waiters.add(origin, term, func(o outcome) { done <- o })
+	defer s.waiters.remove(origin)
+	if !st.IsLeader {
+		return s.forward(ctx, st.Leader, term, enc, done)
+	}
+	select {
+	case s.queue <- pending{origin: origin, term: term, enc: enc}:
+	case <-ctx.Done():
+		return vfs.Result{}, vfs.ErrBusy
+	case <-s.stopped:
+		return vfs.Result{}, vfs.ErrShutdown
+	}
+	return s.await(ctx, done)
+}
+
+// await waits for the fate of a change that is in the leader's hands.
+func (s *Store) await(ctx context.Context, done <-chan outcome) (vfs.Result, error) {
+	select {
+	case o := <-done:
+		return o.answer()
+	case <-ctx.Done():
+		return vfs.Result{}, vfs.ErrUnknownOutcome
+	case <-s.stopped:
+		return vfs.Result{}, vfs.ErrShutdown
+	}
+}
+
+func (o outcome) answer() (vfs.Result, error) {
+	switch o.fate {
+	case fateApplied:
+		return o.res, nil
+	case fateDropped:
+		return vfs.Result{}, errNotTaken
+	case fateShutdown:
+		return vfs.Result{}, vfs.ErrShutdown
+	default:
+		return vfs.Result{}, vfs.ErrUnknownOutcome
+	}
+}
+
+// forward sends the change to the leader. Its reply and this node's own apply
+// race: whichever tells the fate first is right, and the second is all that is
+// left when the leader dies.
+func (s *Store) forward(ctx context.Context, leader string, term uint64, enc []byte, done <-chan outcome) (vfs.Result, error) {
+	s.metrics.Forwarded()
+	type reply struct {
+		st   peer.Status
+		body []byte
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	replies := make(chan reply, 1)
+	go func() {
+		st, body, err := s.peers.Forward(ctx, leader, term, enc)
+		replies <- reply{st, body, err}
+	}()
+	select {
+	case o := <-done:
+		return o.answer()
+	case r := <-replies:
+		switch {
+		case errors.Is(r.err, peer.ErrNotSent):
+			return vfs.Result{}, errNotTaken
+		case r.err != nil || r.st == peer.StatusUnknown:
+			return s.await(ctx, done)
+		case r.st == peer.StatusOK:
+			res, err := command.DecodeResult(r.body)
+			if err != nil {
+				return vfs.Result{}, fmt.Errorf("%w: reply of %s: %v", vfs.ErrUnknownOutcome, leader, err)
+			}
+			return res, nil
+		default:
+			return vfs.Result{}, errNotTaken
+		}
+	case <-s.stopped:
+		return vfs.Result{}, vfs.ErrShutdown
+	}
+}
+
+// HandleForward takes a change from the other data node (peer.Handler).
+func (s *Store) HandleForward(from string, term uint64, enc []byte, reply func(peer.Status, []byte)) {
+	st, _ := s.log.Watch()
+	if !st.IsLeader || !st.Ready || uint64(st.Term) != term {
+		reply(peer.StatusRefused, nil)
+		return
+	}
+	cmd, err := command.DecodeUnsealed(enc)
+	if err != nil {
+		s.logger.Error("forwarded command does not decode", "peer", from, "err", err)
+		reply(peer.StatusUnknown, nil)
+		return
+	}
+	origin := cmd.Origin
+	s.waiters.add(origin, term, func(o outcome) {
+		switch o.fate {
+		case fateApplied:
+			reply(peer.StatusOK, command.AppendResult(nil, &o.res))
+		case fateDropped:
+			reply(peer.StatusRefused, nil)
+		default:
+			reply(peer.StatusUnknown, nil)
+		}
+	})
+	select {
+	case s.queue <- pending{origin: origin, term: term, enc: enc}:
+	default:
+		s.waiters.remove(origin)
+		reply(peer.StatusBusy, nil)
+	}
+}

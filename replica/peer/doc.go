@@ -1,0 +1,36 @@
+// Package peer is the stream between the two data nodes: calls that a follower
+// forwards to the leader, and the read indexes it asks for.
+//
+// # Contract
+//
+// A [Client] keeps one connection to each peer, dials it when it is needed,
+// and carries any number of requests on it at once. Each request is answered
+// by its reply, by [ErrNotSent] (no byte of it left this node) or by
+// [ErrBroken] (it may have arrived). A [Server] hands requests to a [Handler]
+// and sends its replies in whatever order they are ready.
+//
+// This package knows neither files nor Raft: commands and results are bytes.
+//
+// # Concurrency
+//
+// A Client may be used by many goroutines. Each connection has one reading and
+// one writing goroutine at either end; they end with the connection, and
+// Close waits for them. Handler methods are called on the reading goroutine
+// and must not block; replies may come from any goroutine and never block.
+//
+// # Format
+//
+// A frame is
+//
+//	length u32 | type u8 | id u64 | body
+//
+// in big-endian order, where length counts what follows it. The id is chosen
+// by the client and repeated in the reply. Bodies:
+//
+//	1 forward        term u64 | unsealed command (package replica/command)
+//	2 forward reply  status u8 | result (status OK only)
+//	3 read index     term u64
+//	4 index reply    status u8 | index u64
+//
+// The protocol version is part of the hello of raftlog/transport.
+package peer

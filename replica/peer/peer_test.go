@@ -1,0 +1,185 @@
+package peer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"twofold/replica/peer"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// echo answers forwards with their own bytes, and keeps the replies of
+// commands that begin with 'h' until release.
+type echo struct {
+	mu   sync.Mutex
+	held []func()
+}
+
+func (e *echo) HandleForward(_ string, term uint64, enc []byte, reply func(peer.Status, []byte)) {
+	if term != 7 {
+		reply(peer.StatusRefused, nil)
+		return
+	}
+	if enc[0] == 'h' {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.held = append(e.held, func() { reply(peer.StatusOK, enc) })
+		return
+	}
+	reply(peer.StatusOK, enc)
+}
+
+func (e *echo) HandleReadIndex(_ string, term uint64, reply func(peer.Status, uint64)) {
+	reply(peer.StatusOK, term*2)
+}
+
+func (e *echo) waitHeld(t *testing.T, n int) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		e.mu.Lock()
+		got := len(e.held)
+		e.mu.Unlock()
+		if got == n {
+			return
+		}
+	}
+	t.Fatalf("%d requests did not arrive", n)
+}
+
+func start(t *testing.T, h peer.Handler) (*peer.Client, *peer.Server) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := peer.NewServer(h, slog.New(slog.DiscardHandler))
+	srv.Serve(ln)
+	c := peer.NewClient(func(ctx context.Context, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", ln.Addr().String())
+	})
+	t.Cleanup(func() { c.Close(); srv.Close() })
+	return c, srv
+}
+
+func TestForward_RepliesOutOfOrder(t *testing.T) {
+	e := &echo{}
+	c, _ := start(t, e)
+	ctx := t.Context()
+	slow := make(chan []byte, 1)
+	go func() {
+		_, body, err := c.Forward(ctx, "b", 7, []byte("held"))
+		if err != nil {
+			t.Error(err)
+		}
+		slow <- body
+	}()
+	e.waitHeld(t, 1)
+	big := bytes.Repeat([]byte("x"), 1<<20)
+	st, body, err := c.Forward(ctx, "b", 7, big)
+	if err != nil || st != peer.StatusOK || !bytes.Equal(body, big) {
+		t.Fatalf("a later request: status %d, %d bytes, err %v", st, len(body), err)
+	}
+	e.held[0]()
+	if body := <-slow; string(body) != "held" {
+		t.Fatalf("the held reply is %q", body)
+	}
+}
+
+func TestForward_RefusedTerm(t *testing.T) {
+	c, _ := start(t, &echo{})
+	st, _, err := c.Forward(t.Context(), "b", 6, []byte("x"))
+	if err != nil || st != peer.StatusRefused {
+		t.Fatalf("status %d, err %v", st, err)
+	}
+}
+
+func TestReadIndex(t *testing.T) {
+	c, _ := start(t, &echo{})
+	st, index, err := c.ReadIndex(t.Context(), "b", 21)
+	if err != nil || st != peer.StatusOK || index != 42 {
+		t.Fatalf("status %d, index %d, err %v", st, index, err)
+	}
+}
+
+// A request whose connection ends before its reply may have been executed; one
+// that could not be sent was not.
+func TestForward_BrokenIsNotNotSent(t *testing.T) {
+	e := &echo{}
+	c, srv := start(t, e)
+	result := make(chan error, 1)
+	go func() {
+		_, _, err := c.Forward(context.Background(), "b", 7, []byte("held"))
+		result <- err
+	}()
+	e.waitHeld(t, 1)
+	srv.Close()
+	if err := <-result; !errors.Is(err, peer.ErrBroken) {
+		t.Fatalf("after the connection broke: %v", err)
+	}
+	if _, _, err := c.Forward(t.Context(), "b", 7, []byte("x")); !errors.Is(err, peer.ErrNotSent) {
+		t.Fatalf("with nobody listening: %v", err)
+	}
+}
+
+func TestForward_ManyAtOnce(t *testing.T) {
+	c, _ := start(t, &echo{})
+	var wg sync.WaitGroup
+	for g := range 32 {
+		wg.Go(func() {
+			for i := range 200 {
+				want := []byte{byte(g), byte(i), 1, 2, 3}
+				_, body, err := c.Forward(context.Background(), "b", 7, want)
+				if err != nil || !bytes.Equal(body, want) {
+					t.Errorf("got %v, err %v", body, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestServer_MalformedFrameClosesTheConnection(t *testing.T) {
+	for name, raw := range map[string][]byte{
+		"length zero":    {0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"length huge":    {0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"body too short": {0, 0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"unknown type":   {0, 0, 0, 17, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := peer.NewServer(&echo{}, slog.New(slog.DiscardHandler))
+			srv.Serve(ln)
+			defer srv.Close()
+			conn, err := net.Dial("tcp", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := conn.Write(raw); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil {
+				t.Fatalf("read %d bytes, err %v; want the connection closed", n, err)
+			} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+				t.Fatal("the connection stays open")
+			}
+		})
+	}
+}

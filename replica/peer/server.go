@@ -1,0 +1,124 @@
+package peer
+
+import (
+	"bufio"
+	"encoding/binary"
+	"log/slog"
+	"net"
+	"sync"
+)
+
+// Handler acts on the requests of peers. Its methods must not block; each
+// calls its reply function exactly once, from any goroutine.
+type Handler interface {
+	// HandleForward proposes enc if this node leads term. The handler owns
+	// enc. The result is sent for StatusOK only.
+	HandleForward(peer string, term uint64, enc []byte, reply func(st Status, result []byte))
+	// HandleReadIndex answers with an index to wait for.
+	HandleReadIndex(peer string, term uint64, reply func(st Status, index uint64))
+}
+
+// Server serves the streams that peers open.
+type Server struct {
+	handler Handler
+	log     *slog.Logger
+	wg      sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		ln     net.Listener
+		open   map[*outbox]struct{}
+		closed bool
+	}
+}
+
+// NewServer returns a Server that is not serving yet.
+func NewServer(h Handler, log *slog.Logger) *Server {
+	s := &Server{handler: h, log: log}
+	s.mu.open = make(map[*outbox]struct{})
+	return s
+}
+
+// Serve accepts streams in a goroutine of its own until Close.
+func (s *Server) Serve(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return
+	}
+	s.mu.ln = ln
+	s.wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			s.accept(conn)
+		}
+	})
+}
+
+// Close ends all streams and waits for their goroutines.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.mu.closed = true
+	if s.mu.ln != nil {
+		s.mu.ln.Close()
+	}
+	for o := range s.mu.open {
+		o.close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+func (s *Server) accept(conn net.Conn) {
+	o := newOutbox(conn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		conn.Close()
+		return
+	}
+	s.mu.open[o] = struct{}{}
+	s.wg.Go(o.run)
+	s.wg.Go(func() {
+		s.read(conn, o)
+		o.close()
+		s.mu.Lock()
+		delete(s.mu.open, o)
+		s.mu.Unlock()
+	})
+}
+
+func (s *Server) read(conn net.Conn, o *outbox) {
+	peer := conn.RemoteAddr().String()
+	r := bufio.NewReaderSize(conn, 64<<10)
+	for {
+		f, err := readFrame(r)
+		if err != nil {
+			return
+		}
+		if len(f.body) < 8 {
+			s.log.Warn("malformed frame from peer, connection closed", "peer", peer, "type", f.typ)
+			return
+		}
+		term, id := binary.BigEndian.Uint64(f.body), f.id
+		switch f.typ {
+		case frameForward:
+			s.handler.HandleForward(peer, term, f.body[8:], func(st Status, result []byte) {
+				o.put(false, frameForwardReply, id, []byte{byte(st)}, result)
+			})
+		case frameReadIndex:
+			s.handler.HandleReadIndex(peer, term, func(st Status, index uint64) {
+				var b [9]byte
+				b[0] = byte(st)
+				binary.BigEndian.PutUint64(b[1:], index)
+				o.put(false, frameIndexReply, id, b[:])
+			})
+		default:
+			s.log.Warn("unknown frame from peer, connection closed", "peer", peer, "type", f.typ)
+			return
+		}
+	}
+}

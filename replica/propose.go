@@ -1,0 +1,174 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"twofold/raftlog"
+	"twofold/replica/command"
+	"twofold/replica/vfs"
+)
+
+// pending is one change on its way into the log.
+type pending struct {
+	origin command.Origin
+	term   uint64 // under which this node took it, as the leader
+	enc    []byte // unsealed command
+}
+
+// runPropose is the propose goroutine: one entry at a time, each with what
+// gathered while the one before was on its way.
+func (s *Store) runPropose() {
+	var batch []pending
+	for {
+		batch = s.gather(batch[:0])
+		if len(batch) == 0 {
+			return // stopped
+		}
+		index := s.proposeBatch(batch)
+		if index != 0 && len(batch) > 1 {
+			s.linger(index, len(batch))
+		}
+	}
+}
+
+// gather waits for one change and takes what else is there, up to the limits
+// of an entry. A change that would make the entry too large is kept for the
+// next one.
+func (s *Store) gather(batch []pending) []pending {
+	size := 0
+	if s.held != nil {
+		batch, size, s.held = append(batch, *s.held), len(s.held.enc), nil
+	} else {
+		select {
+		case p := <-s.queue:
+			batch, size = append(batch, p), len(p.enc)
+		case <-s.stopped:
+			return nil
+		}
+	}
+	for len(batch) < command.MaxBatchOps {
+		select {
+		case p := <-s.queue:
+			if size += len(p.enc); size > maxEntryBytes {
+				s.held = &p
+				return batch
+			}
+			batch = append(batch, p)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// proposeBatch writes batch as one log entry and waits until it is committed.
+// It returns the entry's index, or 0 if nothing was committed.
+func (s *Store) proposeBatch(batch []pending) raftlog.Index {
+	st, _ := s.log.Watch()
+	term := uint64(st.Term)
+	now := vfs.TimeOf(time.Now())
+	noSpace := s.disk.full()
+	encs := make([][]byte, 0, len(batch))
+	for _, p := range batch {
+		if !st.IsLeader || !st.Ready || p.term != term {
+			s.waiters.end(p.origin, p.term, fateDropped)
+			continue
+		}
+		if noSpace {
+			command.Mark(p.enc, command.FlagNoSpace)
+		}
+		command.Seal(p.enc, now, rand.Uint64())
+		encs = append(encs, p.enc)
+	}
+	if len(encs) == 0 {
+		return 0
+	}
+	start := time.Now()
+	entry := appendEntry(nil, term, encs)
+	prop := s.log.Propose(entry)
+	<-prop.Done()
+	err := prop.Err()
+	if err == nil {
+		s.metrics.ObserveBatch(len(encs), len(entry), time.Since(start))
+		return prop.Index()
+	}
+	for _, p := range batch {
+		s.settle(p, errors.Is(err, raftlog.ErrNotLeader))
+	}
+	return 0
+}
+
+// settle tells who waits for p that its entry was not committed under this
+// leader. If it never will be, the change may be handed over again; if that is
+// not known, only those who forwarded it are told: a waiter on this node learns
+// it from the log.
+func (s *Store) settle(p pending, never bool) {
+	switch {
+	case never:
+		s.waiters.end(p.origin, p.term, fateDropped)
+	case p.origin.Instance != s.instance:
+		s.waiters.end(p.origin, p.term, fateUnknown)
+	}
+}
+
+// linger waits a moment for the callers that the entry at index released, so
+// that they share the next one. It spins, since a short sleep takes a
+// millisecond on an idle machine.
+func (s *Store) linger(index raftlog.Index, released int) {
+	if !s.applied.wait(index, s.stopped) {
+		return
+	}
+	for end := time.Now().Add(s.cfg.Linger); len(s.queue) < released && time.Now().Before(end); {
+		runtime.Gosched()
+	}
+}
+
+// runLead begins each of this node's terms with an entry of its own, so that
+// every node learns which older changes never happened, and formats the
+// volume if there is none.
+func (s *Store) runLead() {
+	var begun raftlog.Term
+	for {
+		st, changed := s.log.Watch()
+		if st.Ready && st.Term != begun {
+			if s.beginTerm() {
+				begun = st.Term
+				continue
+			}
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-s.stopped:
+				return
+			}
+			continue
+		}
+		select {
+		case <-changed:
+		case <-s.stopped:
+			return
+		}
+	}
+}
+
+// beginTerm writes the first entry of a term and reports whether it is there.
+func (s *Store) beginTerm() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.WaitLimit)
+	defer cancel()
+	if _, err := s.mutate(ctx, &vfs.Call{}, &command.Nop{}); err != nil {
+		return false
+	}
+	if _, err := s.state.Volume(); err == nil {
+		return true
+	}
+	format, err := s.newFormat()
+	if err != nil {
+		s.fail(err)
+		return false
+	}
+	_, err = s.mutate(ctx, &vfs.Call{}, &format)
+	return err == nil
+}

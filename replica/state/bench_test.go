@@ -1,0 +1,135 @@
+package state_test
+
+import (
+	"fmt"
+	"testing"
+
+	"twofold/replica/command"
+	"twofold/replica/state"
+	"twofold/replica/vfs"
+)
+
+// benchHarness has the default sizes, on a real directory.
+func benchHarness(b *testing.B) *harness {
+	b.Helper()
+	h := &harness{t: b, clock: t0, opts: state.Options{Logger: quiet()}}
+	s, err := state.Open(b.TempDir(), h.opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	h.s = s
+	b.Cleanup(h.close)
+	h.benchApply(h.decoded(formatOp(state.DefaultBlockSize)))
+	return h
+}
+
+func (h *harness) decoded(op any) command.Command {
+	c, err := command.Decode(h.command(vfs.Root, op))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return c
+}
+
+func (h *harness) benchApply(cmds ...command.Command) []vfs.Result {
+	h.index++
+	rs, err := h.s.Apply(h.index, 1, cmds)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return rs
+}
+
+func BenchmarkApply_Create(b *testing.B) {
+	for _, batch := range []int{1, 16, 64, 256} {
+		b.Run(fmt.Sprint(batch), func(b *testing.B) {
+			h := benchHarness(b)
+			cmds := make([]command.Command, 0, batch)
+			for i := 0; b.Loop(); i++ {
+				cmds = append(cmds, command.Command{
+					Header: command.Header{Type: command.TypeCreate, Volume: testVolume, Seed: uint64(i)},
+					Op:     &vfs.OpCreate{Dir: h.root(), Name: fmt.Sprintf("file%09d", i), Set: modeSet(0o644)},
+				})
+				if len(cmds) == batch {
+					h.benchApply(cmds...)
+					cmds = cmds[:0]
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkApply_Write4K(b *testing.B) {
+	for _, how := range []string{"append", "overwrite"} {
+		b.Run(how, func(b *testing.B) {
+			h := benchHarness(b)
+			f := h.benchApply(h.decoded(&vfs.OpCreate{Dir: h.root(), Name: "f"}))[0].Attr.Ref
+			cmd := h.decoded(&vfs.OpWrite{Ref: f, Data: make([]byte, 4096)})
+			b.SetBytes(4096)
+			for i := uint64(0); b.Loop(); i++ {
+				off := i * 4096
+				if how == "overwrite" {
+					off %= 64 << 20
+				}
+				cmd.Op.(*vfs.OpWrite).Offset = off
+				h.benchApply(cmd)
+			}
+		})
+	}
+}
+
+func BenchmarkApply_Write1M(b *testing.B) {
+	h := benchHarness(b)
+	f := h.benchApply(h.decoded(&vfs.OpCreate{Dir: h.root(), Name: "f"}))[0].Attr.Ref
+	cmd := h.decoded(&vfs.OpWrite{Ref: f, Data: make([]byte, vfs.MaxIO)})
+	b.SetBytes(vfs.MaxIO)
+	for i := uint64(0); b.Loop(); i++ {
+		cmd.Op.(*vfs.OpWrite).Offset = i * vfs.MaxIO % (256 << 20)
+		h.benchApply(cmd)
+	}
+}
+
+// benchTree makes 10,000 files of 4 KiB.
+func benchTree(b *testing.B) (*harness, []vfs.Ref) {
+	h := benchHarness(b)
+	var refs []vfs.Ref
+	for i := range 10_000 {
+		r := h.benchApply(h.decoded(&vfs.OpCreate{Dir: h.root(), Name: fmt.Sprintf("file%09d", i)}))[0]
+		h.benchApply(h.decoded(&vfs.OpWrite{Ref: r.Attr.Ref, Data: make([]byte, 4096)}))
+		refs = append(refs, r.Attr.Ref)
+	}
+	return h, refs
+}
+
+func BenchmarkGetAttr(b *testing.B) {
+	h, refs := benchTree(b)
+	for i := 0; b.Loop(); i++ {
+		if r, err := h.s.GetAttr(refs[i%len(refs)]); err != nil || r.Kind != vfs.OK {
+			b.Fatal(r.Kind, err)
+		}
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	h, refs := benchTree(b)
+	names := make([]string, len(refs))
+	for i := range names {
+		names[i] = fmt.Sprintf("file%09d", i)
+	}
+	for i := 0; b.Loop(); i++ {
+		if r, err := h.s.Lookup(vfs.Root, h.root(), names[i%len(names)]); err != nil || r.Kind != vfs.OK {
+			b.Fatal(r.Kind, err)
+		}
+	}
+}
+
+func BenchmarkRead4K(b *testing.B) {
+	h, refs := benchTree(b)
+	buf := make([]byte, 4096)
+	b.SetBytes(4096)
+	for i := 0; b.Loop(); i++ {
+		if r, err := h.s.Read(vfs.Root, refs[i%len(refs)], 0, buf); err != nil || r.N != len(buf) {
+			b.Fatal(r.N, err)
+		}
+	}
+}

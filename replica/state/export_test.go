@@ -1,0 +1,170 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"twofold/replica/vfs"
+)
+
+// SetRecord writes one raw record, to plant damage and foreign versions.
+func (s *State) SetRecord(key, value []byte) error {
+	if value == nil {
+		return s.db.Delete(key, pebble.NoSync)
+	}
+	return s.db.Set(key, value, pebble.NoSync)
+}
+
+// Record reads one raw record.
+func (s *State) Record(key []byte) ([]byte, error) { return s.get(key) }
+
+// Keys for SetRecord and Record.
+func FormatKey() []byte             { return localKey(nil, localFormat) }
+func AppliedKey() []byte            { return localKey(nil, localApplied) }
+func SuperKey() []byte              { return superKey(nil, 1) }
+func InodeKey(ino vfs.Ino) []byte   { return inodeKey(nil, 1, ino) }
+func BlockKey(ino, n uint64) []byte { return blockKey(nil, 1, vfs.Ino(ino), n) }
+func DropInode(s *State, i vfs.Ino) { s.cache.Remove(i) }
+func CachedInodes(s *State) int     { return s.cache.Len() }
+func LocalForeignKey() []byte       { return localKey(nil, 200) }
+func ReservedKeys() (keys [][]byte) {
+	for _, t := range reservedTables() {
+		keys = append(keys, appendPrefix(nil, t, 1))
+	}
+	return keys
+}
+
+// Check reads every record and verifies what holds between them.
+func (s *State) Check() error {
+	c := checker{s: s, names: map[vfs.Ino]uint32{}, subdirs: map[vfs.Ino]uint32{}, used: map[vfs.Ino]uint64{}, entries: map[vfs.Ino]uint64{}}
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		var v []byte
+		if v, err = it.ValueAndErr(); err == nil {
+			err = c.record(append([]byte(nil), it.Key()...), v)
+		}
+	}
+	if err = errors.Join(err, it.Close()); err != nil {
+		return err
+	}
+	return c.inodes()
+}
+
+type checker struct {
+	s       *State
+	names   map[vfs.Ino]uint32
+	subdirs map[vfs.Ino]uint32
+	entries map[vfs.Ino]uint64
+	used    map[vfs.Ino]uint64
+	all     []*inode
+}
+
+func (c *checker) record(key, v []byte) error {
+	id := c.s.mu.super.ID
+	switch key[0] {
+	case tableLocal, tableSuper:
+		return nil
+	case tableInode:
+		n, err := decodeInode(key, vfs.Ino(be.Uint64(key[prefixLen:])), v)
+		c.all = append(c.all, n)
+		return err
+	case tableDirent:
+		dir, name := vfs.Ino(be.Uint64(key[prefixLen:])), string(key[prefixLen+8:])
+		d, err := decodeDirent(key, v)
+		if err != nil {
+			return err
+		}
+		back, err := c.s.get(cookieKey(nil, id, dir, d.cookie))
+		if err != nil {
+			return err
+		}
+		if string(back) != string(appendCookie(nil, d.ino, name)) {
+			return fmt.Errorf("dirent %d/%q and its cookie differ", dir, name)
+		}
+		return c.dirent(dir, d)
+	case tableCookie:
+		ino, name, err := decodeCookie(key, v)
+		if err != nil {
+			return err
+		}
+		dir := vfs.Ino(be.Uint64(key[prefixLen:]))
+		d, err := c.s.dirent(id, dir, name)
+		if err != nil {
+			return err
+		}
+		if d.ino != ino || uint64(d.cookie) != be.Uint64(key[prefixLen+8:]) {
+			return fmt.Errorf("cookie of %d/%q has no dirent", dir, name)
+		}
+		return nil
+	case tableBlock:
+		ino, number := vfs.Ino(be.Uint64(key[prefixLen:])), be.Uint64(key[prefixLen+8:])
+		c.used[ino] += uint64(len(v))
+		n, err := c.s.inode(id, ino)
+		if err != nil {
+			return err
+		}
+		if n == nil || len(v) == 0 || uint64(len(v)) > blockEnd(n.Size, number, uint64(c.s.mu.super.BlockSize)) {
+			return fmt.Errorf("block %d of inode %d has %d bytes: %+v", number, ino, len(v), n)
+		}
+		return nil
+	default:
+		return fmt.Errorf("unknown key %x", key)
+	}
+}
+
+func (c *checker) dirent(dir vfs.Ino, d dirent) error {
+	child, err := c.s.inode(c.s.mu.super.ID, d.ino)
+	if err != nil {
+		return err
+	}
+	parent, err := c.s.inode(c.s.mu.super.ID, dir)
+	if err != nil {
+		return err
+	}
+	if child == nil || parent == nil || d.cookie >= parent.nextCookie {
+		return fmt.Errorf("dirent %+v in %d: child %v, parent %v", d, dir, child, parent)
+	}
+	c.names[d.ino]++
+	c.entries[dir]++
+	if child.isDir() {
+		c.subdirs[dir]++
+		if child.parent != dir {
+			return fmt.Errorf("directory %d is in %d and says %d", d.ino, dir, child.parent)
+		}
+	}
+	return nil
+}
+
+func (c *checker) inodes() error {
+	var bytes uint64
+	for _, n := range c.all {
+		cached, err := c.s.inode(c.s.mu.super.ID, n.Ino)
+		if err != nil {
+			return err
+		}
+		if string(appendInode(nil, cached)) != string(appendInode(nil, n)) {
+			return fmt.Errorf("inode %d: cache and store differ:\n%+v\n%+v", n.Ino, cached, n)
+		}
+		want := c.names[n.Ino]
+		if n.isDir() {
+			want = 2 + c.subdirs[n.Ino]
+		}
+		if n.Nlink != want || n.entries != c.entries[n.Ino] || n.isDir() && n.Ino != vfs.RootIno && c.names[n.Ino] != 1 {
+			return fmt.Errorf("inode %d: nlink %d, want %d; entries %d, want %d", n.Ino, n.Nlink, want, n.entries, c.entries[n.Ino])
+		}
+		if n.Used != c.used[n.Ino] || n.Ino >= c.s.mu.super.nextIno {
+			return fmt.Errorf("inode %d: used %d, want %d", n.Ino, n.Used, c.used[n.Ino])
+		}
+		bytes += n.Used
+		delete(c.used, n.Ino)
+	}
+	if v := c.s.mu.super; v.inodes != uint64(len(c.all)) || v.bytes != bytes || len(c.used) != 0 {
+		return fmt.Errorf("volume says %d inodes and %d bytes, there are %d and %d", v.inodes, v.bytes, len(c.all), bytes)
+	}
+	return nil
+}

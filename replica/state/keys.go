@@ -1,0 +1,132 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"twofold/replica/vfs"
+)
+
+var be = binary.BigEndian
+
+// A key begins with one table byte and the volume id in four bytes, big
+// endian. The numbers are on disk: append only. The reserved ones keep their
+// place for what later versions store.
+const (
+	tableLocal  byte = 0x01 // of this node: state format, applied index; volume id 0
+	tableSuper  byte = 0x10 // one record: constants and counters of the volume
+	tableInode  byte = 0x11 // inode
+	tableDirent byte = 0x12 // directory, name
+	tableCookie byte = 0x13 // directory, cookie
+	tableBlock  byte = 0x14 // inode, block number
+
+	tableDuplicate byte = 0x20 // reserved: answers to calls that may be repeated
+	tableLock      byte = 0x21 // reserved: NLM locks and who watches whom
+	tableQuota     byte = 0x22 // reserved
+	tableSnapshot  byte = 0x23 // reserved
+	tableACL       byte = 0x24 // reserved
+	tableExport    byte = 0x25 // reserved: export rules
+	tableMember    byte = 0x26 // reserved: members of the cluster
+	tableOrphan    byte = 0x27 // reserved: inodes without a name
+
+	tableEnd byte = 0xff // no table has this number or a higher one
+)
+
+// Records of tableLocal.
+const (
+	localFormat  byte = 1 // u32: state format
+	localApplied byte = 2 // u64 index, u64 term
+)
+
+// Lengths of keys and of their parts.
+const (
+	prefixLen   = 5
+	inodeKeyLen = prefixLen + 8
+	entryKeyLen = prefixLen + 16 // cookie and block keys
+)
+
+// reservedTables are those that no code writes yet.
+func reservedTables() []byte {
+	return []byte{
+		tableDuplicate, tableLock, tableQuota, tableSnapshot,
+		tableACL, tableExport, tableMember, tableOrphan,
+	}
+}
+
+func appendPrefix(b []byte, table byte, volume uint32) []byte {
+	return be.AppendUint32(append(b, table), volume)
+}
+
+func localKey(b []byte, record byte) []byte {
+	return append(appendPrefix(b, tableLocal, 0), record)
+}
+
+func superKey(b []byte, volume uint32) []byte { return appendPrefix(b, tableSuper, volume) }
+
+func inodeKey(b []byte, volume uint32, ino vfs.Ino) []byte {
+	return be.AppendUint64(appendPrefix(b, tableInode, volume), uint64(ino))
+}
+
+func direntKey(b []byte, volume uint32, dir vfs.Ino, name string) []byte {
+	b = be.AppendUint64(appendPrefix(b, tableDirent, volume), uint64(dir))
+	return append(b, name...)
+}
+
+func cookieKey(b []byte, volume uint32, dir vfs.Ino, c vfs.Cookie) []byte {
+	b = be.AppendUint64(appendPrefix(b, tableCookie, volume), uint64(dir))
+	return be.AppendUint64(b, uint64(c))
+}
+
+func blockKey(b []byte, volume uint32, ino vfs.Ino, number uint64) []byte {
+	b = be.AppendUint64(appendPrefix(b, tableBlock, volume), uint64(ino))
+	return be.AppendUint64(b, number)
+}
+
+// lastPart returns the last eight bytes of a cookie or block key.
+func lastPart(key []byte) (uint64, error) {
+	if len(key) != entryKeyLen {
+		return 0, corrupt(key, "key of %d bytes", len(key))
+	}
+	return be.Uint64(key[entryKeyLen-8:]), nil
+}
+
+// corrupt makes the error for a record that does not decode. It is a matter of
+// integrity: whoever gets it stops.
+func corrupt(key []byte, format string, args ...any) error {
+	return fmt.Errorf("%w: key %x: %s", vfs.ErrCorrupt, key, fmt.Sprintf(format, args...))
+}
+
+// A dirent's value is 16 bytes: inode number and cookie.
+type dirent struct {
+	ino    vfs.Ino
+	cookie vfs.Cookie
+}
+
+func (d dirent) exists() bool { return d.ino != 0 }
+
+func appendDirent(b []byte, d dirent) []byte {
+	return be.AppendUint64(be.AppendUint64(b, uint64(d.ino)), uint64(d.cookie))
+}
+
+func decodeDirent(key, b []byte) (dirent, error) {
+	if len(b) != 16 {
+		return dirent{}, corrupt(key, "dirent of %d bytes", len(b))
+	}
+	d := dirent{ino: vfs.Ino(be.Uint64(b)), cookie: vfs.Cookie(be.Uint64(b[8:]))}
+	if d.ino == 0 || d.cookie < vfs.CookieFirst {
+		return dirent{}, corrupt(key, "dirent for inode %d with cookie %d", d.ino, d.cookie)
+	}
+	return d, nil
+}
+
+// A cookie's value is the inode number in eight bytes and the name.
+func appendCookie(b []byte, ino vfs.Ino, name string) []byte {
+	return append(be.AppendUint64(b, uint64(ino)), name...)
+}
+
+func decodeCookie(key, b []byte) (vfs.Ino, string, error) {
+	if len(b) <= 8 || len(b) > 8+vfs.MaxName {
+		return 0, "", corrupt(key, "cookie record of %d bytes", len(b))
+	}
+	return vfs.Ino(be.Uint64(b)), string(b[8:]), nil
+}

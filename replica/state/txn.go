@@ -1,0 +1,273 @@
+package state
+
+import (
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"twofold/replica/vfs"
+)
+
+// txn holds the effects of one log entry until they are committed as one
+// batch. It lies over the store: what a command changed, the next one sees.
+// Records that several commands of an entry change are written once.
+//
+// Its error is sticky. After it is set, look-ups find nothing and the entry is
+// not committed; handlers need not check it.
+type txn struct {
+	s   *State
+	err error
+
+	super    super
+	nodes    map[vfs.Ino]*node
+	order    []*node // nodes in the order of first use, so that batches are alike
+	entries  map[entryName]*entry
+	inOrder  []*entry
+	keyBuf   []byte
+	valueBuf []byte
+}
+
+// node is one inode in a txn.
+type node struct {
+	*inode // as it is now; shared with the cache until edit
+
+	owned   bool // *inode is a private copy
+	changed bool // the record must be written
+	gone    bool // the last name went in this entry
+
+	stored     bool   // the store has a record
+	storedSize uint64 // file size in the store: no block lies beyond it
+	storedUsed uint64
+
+	// blocks has what this entry wrote. A slice in it is never changed.
+	blocks map[uint64][]byte
+	order  []uint64
+	// cut is the number of the first block whose stored value is void.
+	cut uint64
+}
+
+// noCut says that every stored block of a node is still valid.
+const noCut = ^uint64(0)
+
+// entryName is the identity of a directory entry.
+type entryName struct {
+	dir  vfs.Ino
+	name string
+}
+
+// entry is one directory entry in a txn: as stored, and as it is now.
+type entry struct {
+	entryName
+	stored, now dirent
+}
+
+func newTxn(s *State) *txn {
+	return &txn{s: s, nodes: make(map[vfs.Ino]*node), entries: make(map[entryName]*entry)}
+}
+
+// begin empties t for the next entry.
+func (t *txn) begin() {
+	clear(t.nodes)
+	clear(t.entries)
+	clear(t.order)
+	clear(t.inOrder)
+	t.order, t.inOrder, t.err = t.order[:0], t.inOrder[:0], nil
+	t.super = t.s.mu.super // The apply goroutine is the only one to change it.
+}
+
+func (t *txn) fail(err error) {
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+// node returns an inode that is alive, or nil.
+func (t *txn) node(ino vfs.Ino) *node {
+	if t.err != nil {
+		return nil
+	}
+	n, ok := t.nodes[ino]
+	if !ok {
+		stored, err := t.s.inode(t.super.ID, ino)
+		if err != nil {
+			t.fail(err)
+			return nil
+		}
+		if stored != nil {
+			n = &node{inode: stored, stored: true, storedSize: stored.Size, storedUsed: stored.Used, cut: noCut}
+		}
+		t.add(ino, n)
+	}
+	if n == nil || n.gone {
+		return nil
+	}
+	return n
+}
+
+// add puts a node, or the knowledge that there is none, into t.
+func (t *txn) add(ino vfs.Ino, n *node) {
+	t.nodes[ino] = n
+	if n != nil {
+		t.order = append(t.order, n)
+	}
+}
+
+// must is node for an inode that another record names.
+func (t *txn) must(ino vfs.Ino) *node {
+	n := t.node(ino)
+	if n == nil {
+		t.fail(corrupt(inodeKey(nil, t.super.ID, ino), "no inode for a name"))
+	}
+	return n
+}
+
+// edit returns the inode for changing.
+func (n *node) edit() *inode {
+	if !n.owned {
+		private := *n.inode
+		n.inode, n.owned = &private, true
+	}
+	n.changed = true
+	return n.inode
+}
+
+// create makes a new inode.
+func (t *txn) create(i *inode) *node {
+	n := &node{inode: i, owned: true, changed: true, cut: noCut}
+	t.add(i.Ino, n)
+	t.super.inodes++
+	return n
+}
+
+// destroy frees an inode and its blocks.
+func (t *txn) destroy(n *node) {
+	n.gone = true
+	n.blocks, n.order = nil, nil
+	t.super.inodes--
+	if n.Type == vfs.TypeReg {
+		t.super.bytes -= n.Used
+	}
+}
+
+// entry returns the place of a name in a directory; nil after an error.
+func (t *txn) entry(dir vfs.Ino, name string) *entry {
+	if t.err != nil {
+		return nil
+	}
+	id := entryName{dir, name}
+	if e, ok := t.entries[id]; ok {
+		return e
+	}
+	d, err := t.s.dirent(t.super.ID, dir, name)
+	if err != nil {
+		t.fail(err)
+		return nil
+	}
+	e := &entry{entryName: id, stored: d, now: d}
+	t.entries[id] = e
+	t.inOrder = append(t.inOrder, e)
+	return e
+}
+
+// commit writes everything and moves the applied index, in one batch.
+func (t *txn) commit(index, term uint64) error {
+	if t.err != nil {
+		return t.err
+	}
+	b := t.s.db.NewBatch()
+	err := t.fill(b, index, term)
+	if err == nil {
+		err = t.publish(b, index, term)
+	}
+	return errors.Join(err, b.Close())
+}
+
+func (t *txn) fill(b *pebble.Batch, index, term uint64) error {
+	for _, n := range t.order {
+		if err := t.fillNode(b, n); err != nil {
+			return err
+		}
+	}
+	for _, e := range t.inOrder {
+		if err := t.fillEntry(b, e); err != nil {
+			return err
+		}
+	}
+	if t.super.formatted() {
+		t.keyBuf = superKey(t.keyBuf[:0], t.super.ID)
+		t.valueBuf = appendSuper(t.valueBuf[:0], &t.super)
+		if err := b.Set(t.keyBuf, t.valueBuf, nil); err != nil {
+			return err
+		}
+	}
+	return setApplied(b, index, term)
+}
+
+func setApplied(b *pebble.Batch, index, term uint64) error {
+	var v [16]byte
+	be.PutUint64(v[:], index)
+	be.PutUint64(v[8:], term)
+	return b.Set(localKey(nil, localApplied), v[:], nil)
+}
+
+func (t *txn) fillNode(b *pebble.Batch, n *node) error {
+	if err := t.fillBlocks(b, n); err != nil {
+		return err
+	}
+	t.keyBuf = inodeKey(t.keyBuf[:0], t.super.ID, n.Ino)
+	switch {
+	case n.gone && n.stored:
+		return b.Delete(t.keyBuf, nil)
+	case n.gone || !n.changed:
+		return nil
+	}
+	t.valueBuf = appendInode(t.valueBuf[:0], n.inode)
+	return b.Set(t.keyBuf, t.valueBuf, nil)
+}
+
+func (t *txn) fillEntry(b *pebble.Batch, e *entry) error {
+	if e.stored == e.now {
+		return nil
+	}
+	if e.stored.exists() && e.stored.cookie != e.now.cookie {
+		t.keyBuf = cookieKey(t.keyBuf[:0], t.super.ID, e.dir, e.stored.cookie)
+		if err := b.Delete(t.keyBuf, nil); err != nil {
+			return err
+		}
+	}
+	t.keyBuf = direntKey(t.keyBuf[:0], t.super.ID, e.dir, e.name)
+	if !e.now.exists() {
+		return b.Delete(t.keyBuf, nil)
+	}
+	t.valueBuf = appendDirent(t.valueBuf[:0], e.now)
+	if err := b.Set(t.keyBuf, t.valueBuf, nil); err != nil {
+		return err
+	}
+	t.keyBuf = cookieKey(t.keyBuf[:0], t.super.ID, e.dir, e.now.cookie)
+	t.valueBuf = appendCookie(t.valueBuf[:0], e.now.ino, e.name)
+	return b.Set(t.keyBuf, t.valueBuf, nil)
+}
+
+// publish makes the batch visible together with the cache that goes with it.
+// The write into memory under the lock may wait while the store writes out.
+func (t *txn) publish(b *pebble.Batch, index, term uint64) error {
+	s := t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return vfs.ErrShutdown
+	}
+	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+		return err
+	}
+	for _, n := range t.order {
+		switch {
+		case n.gone:
+			s.cache.Remove(n.Ino)
+		case n.changed:
+			s.cache.Add(n.Ino, n.inode)
+		}
+	}
+	s.mu.super, s.mu.applied, s.mu.term = t.super, index, term
+	return nil
+}

@@ -1,0 +1,219 @@
+package replica
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"twofold/metrics"
+	"twofold/raftlog"
+	"twofold/replica/command"
+	"twofold/replica/peer"
+	"twofold/replica/state"
+	"twofold/replica/vfs"
+)
+
+// volumeID is the short id of the one volume that there is for now.
+const volumeID = 1
+
+// Store is the volume on one data node. It implements vfs.FS, and
+// raftlog.StateMachine for the log that drives it.
+type Store struct {
+	cfg      Config
+	logger   *slog.Logger
+	metrics  *metrics.Replica
+	state    *state.State
+	log      Log
+	peers    *peer.Client
+	server   *peer.Server
+	disk     *diskWatch
+	instance uint64        // random, one per start of the process
+	seq      atomic.Uint64 // of the last change that began here
+
+	waiters   *waitTable
+	inFlight  *semaphore.Weighted
+	reads     rounds
+	applied   appliedIndex
+	delivered atomic.Uint64 // index of the last entry that Commit took
+
+	queue     chan pending
+	held      *pending // owned by the propose goroutine
+	committed chan []raftlog.Entry
+
+	appliedTerm raftlog.Term // owned by the apply goroutine
+
+	// nudged is the highest index of which the other data node was told that
+	// it is committed, because it asked for a read index.
+	nudged atomic.Uint64
+
+	stopped  chan struct{} // closed by Stop
+	closed   chan struct{} // closed by Close
+	broken   chan struct{} // closed when the apply goroutine failed
+	stopOnce sync.Once
+	running  sync.WaitGroup // what Start began
+	applying sync.WaitGroup // the apply goroutine
+	fatal    chan error     // capacity 1
+}
+
+var (
+	_ vfs.FS               = (*Store)(nil)
+	_ raftlog.StateMachine = (*Store)(nil)
+	_ peer.Handler         = (*Store)(nil)
+	_ Log                  = (*raftlog.Node)(nil)
+)
+
+// Open opens the node's copy of the volume and begins to take committed
+// entries. Serving begins with Start.
+func Open(cfg Config) (*Store, error) {
+	if err := cfg.withDefaults(); err != nil {
+		return nil, err
+	}
+	var seed [8]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, fmt.Errorf("replica: random numbers: %w", err)
+	}
+	st, err := state.Open(cfg.Dir, cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		cfg:       cfg,
+		logger:    cfg.Logger,
+		metrics:   cfg.Metrics,
+		state:     st,
+		disk:      &diskWatch{dir: cfg.Dir, reserve: cfg.ReserveBytes, logger: cfg.Logger},
+		instance:  binary.BigEndian.Uint64(seed[:]),
+		waiters:   newWaitTable(),
+		inFlight:  semaphore.NewWeighted(maxInFlightBytes),
+		queue:     make(chan pending, maxQueuedOps),
+		committed: make(chan []raftlog.Entry, maxCommitted),
+		stopped:   make(chan struct{}),
+		closed:    make(chan struct{}),
+		broken:    make(chan struct{}),
+		fatal:     make(chan error, 1),
+	}
+	s.reads.run = s.barrier
+	index, term := st.Applied()
+	s.applied.advance(raftlog.Index(index))
+	s.delivered.Store(index)
+	s.appliedTerm = raftlog.Term(term)
+	s.applying.Go(s.runApply)
+	return s, nil
+}
+
+// Start begins to serve over log, which drives this Store as its state
+// machine, and over net, which connects it with the other data node.
+func (s *Store) Start(log Log, net raftlog.Net) {
+	s.log = log
+	s.peers = peer.NewClient(dialPeers(net))
+	s.server = peer.NewServer(s, s.logger)
+	s.server.Serve(net.Listener(raftlog.StreamPeer))
+	s.running.Go(s.runPropose)
+	s.running.Go(s.runLead)
+	s.running.Go(func() { s.disk.run(s.stopped) })
+	s.running.Go(s.runReport)
+}
+
+func dialPeers(n raftlog.Net) peer.Dialer {
+	return func(ctx context.Context, member string) (net.Conn, error) {
+		return n.Dial(ctx, member, raftlog.StreamPeer)
+	}
+}
+
+// Stop ends serving: calls that wait are answered with ErrShutdown. Committed
+// entries are still taken until Close. It may be called more than once.
+func (s *Store) Stop() {
+	s.stopOnce.Do(func() {
+		close(s.stopped)
+		if s.peers != nil {
+			s.server.Close()
+			s.peers.Close()
+		}
+	})
+	s.running.Wait()
+}
+
+// Close stops the Store, makes its state durable and closes it. The log must
+// be closed before, so that nothing is delivered any more.
+func (s *Store) Close() error {
+	s.Stop()
+	select {
+	case <-s.closed:
+		return nil
+	default:
+	}
+	flushErr := s.Flush()
+	close(s.closed)
+	s.applying.Wait()
+	if err := s.state.Close(); err != nil {
+		return err
+	}
+	return flushErr
+}
+
+// Fatal delivers the error after which this node must not go on: its state
+// does not decode, or the log brought what no version of it can apply.
+func (s *Store) Fatal() <-chan error { return s.fatal }
+
+func (s *Store) fail(err error) {
+	s.logger.Error("the state machine stops", "err", err)
+	select {
+	case s.fatal <- err:
+	default:
+	}
+}
+
+// Volume implements vfs.FS.
+func (s *Store) Volume() (vfs.Volume, error) {
+	v, err := s.state.Volume()
+	if err != nil {
+		return v, vfs.ErrNotReady
+	}
+	return v, nil
+}
+
+// Ready reports whether a client would be served now: it passes a read
+// barrier within the time that ctx allows.
+func (s *Store) Ready(ctx context.Context) error { return s.readable(ctx) }
+
+// Digest hashes every replicated record of this node's copy, with the applied
+// index that the digest belongs to. Two nodes at one index have one digest.
+func (s *Store) Digest() (digest [32]byte, index uint64, err error) { return s.state.Digest() }
+
+// Stats returns the inodes in use and the bytes stored.
+func (s *Store) Stats() (inodes, bytes uint64) { return s.state.Stats() }
+
+// newFormat makes the format command of a new volume.
+func (s *Store) newFormat() (command.Format, error) {
+	f := s.cfg.Format
+	if _, err := rand.Read(f.UUID[:]); err != nil {
+		return f, fmt.Errorf("replica: random numbers: %w", err)
+	}
+	if _, err := rand.Read(f.HandleKey[:]); err != nil {
+		return f, fmt.Errorf("replica: random numbers: %w", err)
+	}
+	return f, nil
+}
+
+// runReport brings the state's size into the metrics.
+func (s *Store) runReport() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		inodes, bytes := s.state.Stats()
+		s.metrics.SetState(inodes, bytes)
+		select {
+		case <-tick.C:
+		case <-s.stopped:
+			return
+		}
+	}
+}

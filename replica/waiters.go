@@ -1,0 +1,102 @@
+package replica
+
+import (
+	"sync"
+
+	"twofold/replica/command"
+	"twofold/replica/vfs"
+)
+
+// fate is what became of a change that was handed over.
+type fate uint8
+
+const (
+	fateApplied  fate = iota // its result is known
+	fateDropped              // it did not happen and never will under its term
+	fateUnknown              // it may or may not have happened
+	fateShutdown             // this node stops
+)
+
+// outcome is the fate of a change, with its result if it was applied.
+type outcome struct {
+	fate fate
+	res  vfs.Result
+}
+
+// waiter is who wants to know the outcome of one change. done is called once,
+// on the goroutine that found it out, and must not block.
+type waiter struct {
+	term uint64 // under which the change was handed over
+	done func(outcome)
+}
+
+// waitTable holds the waiters of one node by the origin of their change.
+type waitTable struct {
+	mu sync.Mutex
+	m  map[command.Origin]waiter
+}
+
+func newWaitTable() *waitTable {
+	return &waitTable{m: make(map[command.Origin]waiter)}
+}
+
+func (t *waitTable) add(o command.Origin, term uint64, done func(outcome)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.m[o] = waiter{term: term, done: done}
+}
+
+// remove forgets a waiter, whose done will not be called by later events.
+func (t *waitTable) remove(o command.Origin) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.m, o)
+}
+
+func (t *waitTable) take(o command.Origin) (waiter, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w, ok := t.m[o]
+	if ok {
+		delete(t.m, o)
+	}
+	return w, ok
+}
+
+// applied delivers a result, whatever the term it was handed over in: a change
+// that was applied has happened.
+func (t *waitTable) applied(o command.Origin, res *vfs.Result) {
+	if w, ok := t.take(o); ok {
+		w.done(outcome{fate: fateApplied, res: *res})
+	}
+}
+
+// end delivers f to the waiter of o if it still waits under term.
+func (t *waitTable) end(o command.Origin, term uint64, f fate) {
+	t.mu.Lock()
+	w, ok := t.m[o]
+	ok = ok && w.term == term
+	if ok {
+		delete(t.m, o)
+	}
+	t.mu.Unlock()
+	if ok {
+		w.done(outcome{fate: f})
+	}
+}
+
+// endBelow delivers f to every waiter of a term before term.
+func (t *waitTable) endBelow(term uint64, f fate) {
+	var ended []waiter
+	t.mu.Lock()
+	for o, w := range t.m {
+		if w.term < term {
+			ended = append(ended, w)
+			delete(t.m, o)
+		}
+	}
+	t.mu.Unlock()
+	for _, w := range ended {
+		w.done(outcome{fate: f})
+	}
+}

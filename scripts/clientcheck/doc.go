@@ -1,0 +1,26 @@
+// Clientcheck is the part of the client test that runs inside a guest: it uses a volume through the Linux kernel's
+// NFS client as people's programs would, and checks every result exactly.
+//
+// # Purpose
+//
+//	clientcheck volume -a /mnt/a -b /mnt/b -source DIR -repository DIR [-only REGEXP] [-results FILE]
+//	clientcheck self -twofold FILE -config FILE -nfs-port PORT -ready URL [-node-log FILE] [-results FILE]
+//
+// The first form works on one volume through a mount of each node. The second formats and starts a data node on this very
+// machine, mounts it here, and writes and reads several times the machine's memory: a node must go on serving while
+// its own kernel waits for it to take dirty pages.
+//
+// # Contract
+//
+// Each case gets an empty directory of its own, prints one line with its verdict and its time, and has a time limit.
+// A case that passes its limit hangs in the kernel, more often than not: the program prints its goroutines, runs
+// nothing more and exits. The exit status is 0 only when every case passed.
+//
+// In a guest a system call is slow and starting a program slower still, so the checks are made in this one process; programs
+// are run where they are the point (cp, git, sqlite3).
+//
+// # Concurrency
+//
+// Each case runs in a goroutine of its own, one at a time. Cases that compare or make many files use a bounded
+// group of goroutines, which ends with the case.
+package main

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// testCase is one thing to check. Its check may say in a few words what it measured.
+type testCase struct {
+	name  string
+	limit time.Duration
+	check func(context.Context, *setup) (string, error)
+}
+
+// setup is what a case works with.
+type setup struct {
+	A, B       string // the case's directory at either mount
+	Source     string // a large source tree
+	Repository string // a git repository to clone
+
+	// For the case that runs a node itself.
+	Twofold string
+	Config  string
+	NodeLog string
+	NFSPort int
+	Ready   string // the URL that says whether it serves
+}
+
+// volumeCases use a volume through both nodes, the quick ones first.
+var volumeCases = []testCase{
+	{"both nodes show each change at once", 30 * time.Second, checkCoherence},
+	{"modes, owners, times and special files", 30 * time.Second, checkAttributes},
+	{"hard links", 30 * time.Second, checkHardLinks},
+	{"rename of an open file", 30 * time.Second, checkRenameOpen},
+	{"unlink of an open file", 30 * time.Second, checkUnlinkOpen},
+	{"rename of a directory with open files", 30 * time.Second, checkRenameDirectory},
+	{"SQLite", time.Minute, checkSQLite},
+	{"git clone, commit, fsck, gc", time.Minute, checkGit},
+	{"1 GiB written at a, read at b", 2 * time.Minute, checkBigFile},
+	{"directory of 20,000 files", 2 * time.Minute, checkManyFiles},
+	{"source tree copied at a, compared at b", 3 * time.Minute, checkSourceTree},
+}
+
+// selfCases run a node and its client on one machine.
+var selfCases = []testCase{
+	{"node and client on one small machine", 4 * time.Minute, checkSelf},
+}
+
+func main() {
+	failed, err := run(os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "clientcheck:", err)
+		os.Exit(2)
+	case failed > 0:
+		os.Exit(1)
+	}
+}
+
+func run(args []string) (failed int, err error) {
+	if len(args) == 0 {
+		return 0, errors.New("say volume or self (see the package's documentation)")
+	}
+	var s setup
+	fs := flag.NewFlagSet("clientcheck "+args[0], flag.ContinueOnError)
+	only := fs.String("only", "", "run only the cases whose name matches this `regexp`")
+	results := fs.String("results", "", "append one line for each case to this `file`")
+	var cases []testCase
+	switch args[0] {
+	case "volume":
+		cases = volumeCases
+		fs.StringVar(&s.A, "a", "/mnt/a", "mount `point` of node a")
+		fs.StringVar(&s.B, "b", "/mnt/b", "mount `point` of node b")
+		fs.StringVar(&s.Source, "source", "", "source `tree` to copy")
+		fs.StringVar(&s.Repository, "repository", "", "git `repository` to clone")
+	case "self":
+		cases = selfCases
+		fs.StringVar(&s.Twofold, "twofold", "", "the twofold `binary`")
+		fs.StringVar(&s.Config, "config", "", "config `file` of the node, which this command formats and starts")
+		fs.StringVar(&s.NodeLog, "node-log", "node.log", "`file` for the node's log")
+		fs.IntVar(&s.NFSPort, "nfs-port", 2049, "the node's NFS `port`")
+		fs.StringVar(&s.Ready, "ready", "", "`URL` that answers 200 once the node serves")
+	default:
+		return 0, fmt.Errorf("unknown command %q: say volume or self", args[0])
+	}
+	if err := fs.Parse(args[1:]); err != nil {
+		return 0, err
+	}
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return 0, err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	return runCases(ctx, cases, match, s, *results)
+}
+
+func runCases(ctx context.Context, cases []testCase, match *regexp.Regexp, s setup, results string) (failed int, err error) {
+	for i, c := range cases {
+		if !match.MatchString(c.name) {
+			continue
+		}
+		started := time.Now()
+		detail, cerr := runCase(ctx, c, i, s)
+		verdict := "PASS"
+		if cerr != nil {
+			failed++
+			verdict, detail = "FAIL", cerr.Error()
+		}
+		line := fmt.Sprintf("%s %7.2f s  %s", verdict, time.Since(started).Seconds(), c.name)
+		if detail != "" {
+			line += ": " + detail
+		}
+		fmt.Println(line)
+		if err := appendLine(results, line); err != nil {
+			return failed, err
+		}
+		if errors.Is(cerr, context.DeadlineExceeded) || ctx.Err() != nil {
+			return failed, nil
+		}
+	}
+	return failed, nil
+}
+
+// runCase runs one case in directories of its own, up to its limit.
+func runCase(ctx context.Context, c testCase, number int, s setup) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	type result struct {
+		detail string
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		if s.A != "" {
+			name := fmt.Sprintf("case-%02d", number)
+			s.A, s.B = filepath.Join(s.A, name), filepath.Join(s.B, name)
+			if err := os.Mkdir(s.A, 0o755); err != nil {
+				done <- result{err: err}
+				return
+			}
+		}
+		detail, err := c.check(ctx, &s)
+		done <- result{detail, err}
+	}()
+	select {
+	case r := <-done:
+		return r.detail, r.err
+	case <-ctx.Done():
+	}
+	// A case that heeds its context still gets a moment to say what it was doing; another one hangs.
+	select {
+	case r := <-done:
+		return r.detail, errors.Join(context.Cause(ctx), r.err)
+	case <-time.After(5 * time.Second):
+	}
+	stacks := make([]byte, 64<<10)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return "", fmt.Errorf("hangs: %w\n%s", context.Cause(ctx), stacks)
+}
+
+func appendLine(name, line string) error {
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, line)
+	return errors.Join(err, f.Close())
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	stock "github.com/willscott/go-nfs"
 	"go.uber.org/goleak"
 
 	"twofold/nfs/export"
@@ -15,7 +16,10 @@ import (
 	"twofold/replica/vfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	stock.Log.SetLevel(stock.PanicLevel) // go-nfs logs each call that it refuses
+	goleak.VerifyTestMain(m)
+}
 
 func newBridge(t *testing.T) *gonfs.Bridge {
 	t.Helper()

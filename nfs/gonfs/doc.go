@@ -18,6 +18,9 @@
 // says, and SERVERFAULT if the store gives no verdict. A panic in it is
 // SERVERFAULT, too. No other program or procedure reaches go-nfs.
 //
+// The tests in shortfall_*_test.go show, against the go-nfs that go.mod names, why
+// its NFS procedures do not serve the volume; docs/nfs-conformance.md lists them.
+//
 // # Concurrency
 //
 // [New] starts one goroutine, go-nfs's accept loop, which ends at Close. Each

@@ -66,7 +66,7 @@ func (h *handler) resolve(ctx context.Context, path string) ([]byte, gonfs.Mount
 	if err != nil {
 		return nil, h.unavailable(path, err)
 	}
-	root, err := h.cfg.FS.GetAttr(ctx, vfs.Ref{Ino: vfs.RootIno})
+	root, err := h.cfg.FS.GetAttr(ctx, vfs.RootRef())
 	if err != nil {
 		return nil, h.unavailable(path, err)
 	}

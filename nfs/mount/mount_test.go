@@ -57,7 +57,7 @@ func (b *brokenFS) Lookup(ctx context.Context, cred vfs.Cred, dir vfs.Ref, name 
 func volume(t *testing.T) (fs *brokenFS, a, b vfs.Ref) {
 	t.Helper()
 	fs = &brokenFS{FS: modelfs.New()}
-	a = mkdir(t, fs, vfs.Ref{Ino: vfs.RootIno}, "a")
+	a = mkdir(t, fs, vfs.RootRef(), "a")
 	b = mkdir(t, fs, a, "b")
 	create := &vfs.OpCreate{Dir: a, Name: "f", Set: vfs.SetAttr{Mask: vfs.SetMode, Mode: 0o644}}
 	if res, err := fs.Mutate(t.Context(), &vfs.Call{}, create); err != nil || res.Kind != vfs.OK {
@@ -129,7 +129,7 @@ func TestMnt_FindsDirectories(t *testing.T) {
 	fs, a, b := volume(t)
 	c := dial(t, start(t, fs, "127.0.0.0/8 insecure"))
 	v, _ := fs.Volume()
-	root := vfs.Ref{Ino: vfs.RootIno}
+	root := vfs.RootRef()
 	for path, ref := range map[string]vfs.Ref{
 		"/": root, "": root, "//": root, "/a": a, "/a/": a, "//a//b/": b, "/a/b/..": a, "/..": root, "/a/./b": b,
 	} {
@@ -143,6 +143,32 @@ func TestMnt_FindsDirectories(t *testing.T) {
 		}
 		if !slices.Equal(res.Flavors, []uint32{rpc.AuthSys, rpc.AuthNone}) {
 			t.Errorf("%q: flavors %d", path, res.Flavors)
+		}
+	}
+}
+
+// libnfs mounts what stands before the last slash of its URL, which is nothing
+// for a file in the root. On the same connection it then asks for the exports
+// and mounts each one that lies at or below its path.
+func TestMnt_TheWayLibnfsMounts(t *testing.T) {
+	fs, a, _ := volume(t)
+	v, _ := fs.Volume()
+	c := dial(t, start(t, fs, "127.0.0.0/8 insecure"))
+	for path, ref := range map[string]vfs.Ref{"": vfs.RootRef(), "/": vfs.RootRef(), "/a": a} {
+		if err := c.MountNull(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if fh, err := c.Root(t.Context(), path); err != nil || string(fh) != string(makeHandle(v, ref)) {
+			t.Errorf("%q: handle %q, %v", path, fh, err)
+		}
+		list, err := c.Export(t.Context())
+		if err != nil || len(list) == 0 {
+			t.Fatalf("%q: exports %v, %v", path, list, err)
+		}
+		for _, e := range list {
+			if _, err := c.Root(t.Context(), e.Dir); err != nil {
+				t.Errorf("%q: the export %q: %v", path, e.Dir, err)
+			}
 		}
 	}
 }

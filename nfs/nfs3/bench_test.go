@@ -60,6 +60,7 @@ func TestAllocations(t *testing.T) {
 		w := &xdr.Writer{B: make([]byte, 0, 8192)}
 		n := testing.AllocsPerRun(200, func() {
 			w.Truncate(0)
+			p.ReplySize(k)
 			if err := p.ServeRPC(t.Context(), k, w); err != nil {
 				t.Fatal(err)
 			}

@@ -32,6 +32,9 @@
 // (NFS3ERR_STALE), a wrong type, a read-only export (NFS3ERR_ROFS), permission
 // bits, and then whatever the procedure itself finds.
 //
+// [Program.ReplySize] tells the server how long a reply may become, so that it
+// counts the memory of large READs and listings before they are served.
+//
 // # Concurrency
 //
 // A [Program] is safe for concurrent use and starts no goroutines. What belongs

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"twofold/nfs/rpc"
+	"twofold/replica/vfs"
 )
 
 // maxOverhead is the most that a reply has besides the data that was asked for.
@@ -19,6 +20,9 @@ func fuzz(f *testing.F, proc uint32) {
 	f.Fuzz(func(t *testing.T, args []byte) {
 		p := newProgram(t, newModel())
 		setup(t, p)
+		if n := p.ReplySize(call(proc, args)); n < 0 || n > vfs.MaxIO+maxOverhead {
+			t.Fatalf("%d bytes of reply expected", n)
+		}
 		b, err := serve(t, p, root(), proc, args)
 		if err != nil {
 			if !errors.Is(err, rpc.ErrGarbageArgs) || len(b) != 0 {

@@ -39,7 +39,8 @@ type Config struct {
 	Logger  *slog.Logger // nil logs nothing
 }
 
-// Program is the NFS program, version 3. It implements rpc.Handler.
+// Program is the NFS program, version 3. It implements rpc.Handler and
+// rpc.ReplySizer.
 type Program struct {
 	fs       vfs.FS
 	exports  Exports

@@ -88,7 +88,7 @@ func (fs *FS) find(name string, last follow) (place, error) {
 // rootAttr finds the directory that is this file system's root.
 func (fs *FS) rootAttr(mk parents) (vfs.Attr, error) {
 	if fs.parent == nil {
-		r, err := fs.store.GetAttr(fs.ctx, vfs.Ref{Ino: vfs.RootIno})
+		r, err := fs.store.GetAttr(fs.ctx, vfs.RootRef())
 		return r.Attr, verdict(r.Kind, err)
 	}
 	p, err := fs.parent.walk(fs.base, followLast, mk)

@@ -96,12 +96,23 @@ func TestReadDir_Cookies(t *testing.T) {
 }
 
 // Readers never see half of an entry, nor an inode of another moment than its
-// data: every entry writes one letter over a whole file and renames it.
+// data: every entry fills a whole file with one letter, and moves the ctime of
+// file and directory one after the other.
 func TestConcurrent_ReadersSeeWholeEntries(t *testing.T) {
 	h := open(t, 512)
 	f := h.create(h.root(), "0", 0o644)
 	const size = 512 * 6
-	h.write(f, 0, strings.Repeat("a", size))
+	round := func(i int) {
+		letter := string(rune('a' + i%26))
+		n := uint64(size - i%3*512)
+		h.apply(
+			h.command(vfs.Root, &vfs.OpSetAttr{Ref: f, Set: vfs.SetAttr{Mask: vfs.SetSize, Size: n}}),
+			h.command(vfs.Root, &vfs.OpWrite{Ref: f, Data: []byte(strings.Repeat(letter, int(n)))}),
+			h.command(vfs.Root, &vfs.OpSetAttr{Ref: f, Set: modeSet(0o644)}),
+			h.command(vfs.Root, &vfs.OpSetAttr{Ref: h.root(), Set: modeSet(0o755)}),
+		)
+	}
+	round(0)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 4 {
@@ -127,14 +138,7 @@ func TestConcurrent_ReadersSeeWholeEntries(t *testing.T) {
 		})
 	}
 	for i := range 300 {
-		letter := string(rune('a' + i%26))
-		n := uint64(size - i%3*512)
-		h.apply(
-			h.command(vfs.Root, &vfs.OpSetAttr{Ref: f, Set: vfs.SetAttr{Mask: vfs.SetSize, Size: n}}),
-			h.command(vfs.Root, &vfs.OpWrite{Ref: f, Data: []byte(strings.Repeat(letter, int(n)))}),
-			h.command(vfs.Root, &vfs.OpSetAttr{Ref: f, Set: modeSet(0o644)}),
-			h.command(vfs.Root, &vfs.OpSetAttr{Ref: h.root(), Set: modeSet(0o755)}),
-		)
+		round(i)
 		if i%50 == 0 {
 			if err := h.s.Flush(); err != nil {
 				t.Error(err)

@@ -8,7 +8,9 @@ import (
 // Ino is an inode number. Numbers count up in log order and are never reused.
 type Ino uint64
 
-// RootIno is the inode of the volume's root directory.
+// RootIno is the inode of the volume's root directory. It is there from the
+// volume's formatting on and is never removed, so its generation is always 0,
+// in every implementation of [FS]: see [RootRef].
 const RootIno Ino = 1
 
 // Ref names one inode for its whole life. It is what a file handle carries. A
@@ -17,6 +19,9 @@ type Ref struct {
 	Ino Ino
 	Gen uint32
 }
+
+// RootRef names the root directory.
+func RootRef() Ref { return Ref{Ino: RootIno} }
 
 // Cookie is a position in a directory. Cookies count up per directory in the
 // order in which names were made, and a name keeps its cookie while it lives.
@@ -125,7 +130,7 @@ var Root = Cred{}
 type CallID struct {
 	Client [16]byte // IPv6 or IPv4-mapped address, without port
 	XID    uint32
-	Proc   uint32 // procedure number, with the program's in the upper half
+	Proc   uint32 // procedure number, with the low half of the program's in the upper half
 	Sum    uint64 // checksum of credentials and arguments
 }
 

@@ -32,6 +32,7 @@ func startDev(t *testing.T, dir string) *devRun {
 		t.Fatal(err)
 	}
 	d := &devRun{dir: dir, nfs: addrs[:2], http: addrs[2:]}
+	t.Cleanup(func() { d.showLogs(t) })
 	d.restart(t)
 	return d
 }
@@ -48,6 +49,19 @@ func (d *devRun) restart(t *testing.T) {
 		}
 		return strings.Contains(d.stdout.String(), "\n")
 	})
+}
+
+// showLogs shows the end of the nodes' logs if the test failed. A report of the
+// race detector is there, and nowhere else.
+func (d *devRun) showLogs(t *testing.T) {
+	t.Helper()
+	for _, m := range devMembers {
+		text, err := os.ReadFile(filepath.Join(d.dir, m.Name, devLogFile))
+		if err == nil && t.Failed() {
+			const end = 16 << 10
+			t.Logf("end of the log of %s:\n%s", m.Name, text[max(0, len(text)-end):])
+		}
+	}
 }
 
 // pid reads the pid file of a node.

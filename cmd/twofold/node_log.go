@@ -51,15 +51,17 @@ func (n *node) openLog() error {
 	if err != nil {
 		return err
 	}
-	n.parts.Store(&nodeParts{raft: raft, store: n.store})
 	if first {
 		if err := replaceFile(begun, nil); err != nil {
-			return err
+			return errors.Join(err, raft.Close())
 		}
 	}
 	if n.store != nil {
 		n.store.Start(raft, n.mux)
 	}
+	// Only now: the HTTP server uses the parts from here on, and a Store
+	// answers nobody before its Start.
+	n.parts.Store(&nodeParts{raft: raft, store: n.store})
 	return nil
 }
 

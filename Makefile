@@ -9,7 +9,7 @@ FUZZTIME ?= 1m
 # Packages are compiled with the race detector's cgo only in the unit tests; everything that runs on its own is static.
 STATIC := CGO_ENABLED=0
 
-.PHONY: build run deps check test test-unit test-process test-client fuzz fuzz-short clean
+.PHONY: build run deps check test test-unit test-process test-client figures fuzz fuzz-short clean
 
 build:
 	$(STATIC) $(GO) build -trimpath -o bin/twofold ./cmd/twofold
@@ -33,6 +33,9 @@ test-unit:
 # The tests of real processes need the binary as it is shipped, without the race detector.
 test-process: build
 	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 4m ./cmd/...
+
+figures:
+	$(STATIC) $(GO) test -tags figures -run '^TestFigures' -count=1 -v ./cmd/twofold
 
 test-client:
 	scripts/client-test

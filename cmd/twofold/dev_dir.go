@@ -120,6 +120,9 @@ func (d *devDir) prepare(o devOptions, progress io.Writer) ([]*devNode, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPorts(cfgs); err != nil {
+		return nil, err
+	}
 	if err := formatMissing(cfgs, progress); err != nil {
 		return nil, err
 	}

@@ -199,21 +199,30 @@ func checkDir(t *testing.T, addr, name string) {
 	}
 }
 
-// A node that cannot start ends dev, with the node's own reason.
+// An address that is taken ends dev before anything is formatted, also when it
+// is another cluster that has it: that one's answers must not pass for ours.
 func TestDev_PortInUse(t *testing.T) {
-	addrs, err := freeAddrs(5)
+	running := startDev(t, filepath.Join(t.TempDir(), "dev"))
+	free, err := freeAddrs(5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	occupy(t, addrs[1])
-	dir := filepath.Join(t.TempDir(), "dev")
-	p := start(t, "dev", "--dir", dir, "--nfs", strings.Join(addrs[:2], ","), "--http", strings.Join(addrs[2:], ","))
-	if code := p.exit(t); code != exitError {
-		t.Errorf("exit code %d, want %d", code, exitError)
-	}
-	want := "node b did not start (exit status 1): twofold: nfs.listen: listen tcp " + addrs[1]
-	if !strings.Contains(p.stderr.String(), want) || p.stdout.String() != "" {
-		t.Errorf("%q is not told, or ready is", want)
+	for name, addrs := range map[string][]string{
+		"nfs of b":     {free[0], running.nfs[1], free[2], free[3], free[4]},
+		"http of w":    {free[0], free[1], free[2], free[3], running.http[2]},
+		"all of these": append(append([]string{}, running.nfs...), running.http...),
+	} {
+		dir := filepath.Join(t.TempDir(), "dev")
+		p := start(t, "dev", "--dir", dir, "--nfs", strings.Join(addrs[:2], ","), "--http", strings.Join(addrs[2:], ","))
+		if code := p.exit(t); code != exitError {
+			t.Errorf("%s: exit code %d, want %d", name, code, exitError)
+		}
+		if p.stdout.String() != "" || !strings.Contains(p.stderr.String(), "address already in use: stop what uses it") {
+			t.Errorf("%s: stdout %q, stderr %q", name, p.stdout.String(), p.stderr.String())
+		}
+		if _, err := os.Stat(filepath.Join(dir, "a", "state")); err == nil {
+			t.Errorf("%s: node a was formatted", name)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -93,6 +94,23 @@ func wantNames(dir string, want ...string) error {
 		return fmt.Errorf("%s lists %q, want %q", dir, got, want)
 	}
 	return nil
+}
+
+// soonLimit is how long something may take that the client does in the background.
+const soonLimit = 5 * time.Second
+
+// soon repeats a check until it passes, and forgets what is cached before each time. The client removes the .nfs name of a file
+// that was unlinked while open after close has returned.
+func soon(check func() error) error {
+	for deadline := time.Now().Add(soonLimit); ; time.Sleep(20 * time.Millisecond) {
+		if err := forgetCached(); err != nil {
+			return err
+		}
+		err := check()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 func clip(b []byte) []byte {

@@ -83,9 +83,8 @@ func checkRenameOpen(_ context.Context, s *setup) (string, error) {
 		func() error { return wantRead(f, "written before, and after") },
 		func() error { return wantContent(filepath.Join(s.A, "over"), "written before, and after") },
 		over.Close,
-		forgetCached,
+		func() error { return soon(func() error { return wantNames(s.B, "over") }) },
 		func() error { return wantContent(filepath.Join(s.B, "over"), "written before, and after") },
-		func() error { return wantNames(s.B, "over") },
 	)
 }
 
@@ -112,9 +111,8 @@ func checkUnlinkOpen(_ context.Context, s *setup) (string, error) {
 			return err
 		},
 		f.Close,
-		func() error { return wantNames(s.A) },
-		forgetCached,
-		func() error { return wantNames(s.B) },
+		func() error { return soon(func() error { return wantNames(s.A) }) },
+		func() error { return soon(func() error { return wantNames(s.B) }) },
 		func() error { return os.Remove(s.B) },
 		forgetCached,
 		func() error { return wantAbsent(s.A) },

@@ -21,7 +21,7 @@ import (
 // pair is two data nodes and a witness in one process, on a network with
 // faults.
 type pair struct {
-	t      *testing.T
+	t      testing.TB
 	net    *rafttest.Network
 	dir    string
 	nodes  map[string]*raftlog.Node
@@ -29,9 +29,9 @@ type pair struct {
 	timing map[string]raftlog.Timing
 }
 
-func newPair(t *testing.T) *pair { return newPairWith(t, nil) }
+func newPair(t testing.TB) *pair { return newPairWith(t, nil) }
 
-func newPairWith(t *testing.T, timing map[string]raftlog.Timing) *pair {
+func newPairWith(t testing.TB, timing map[string]raftlog.Timing) *pair {
 	t.Helper()
 	p := &pair{
 		t: t, net: rafttest.NewNetwork(), dir: t.TempDir(), timing: timing,

@@ -22,8 +22,12 @@ const (
 	// maxInFlightBytes bounds the encoded changes that this node has taken
 	// from its clients and not answered.
 	maxInFlightBytes = 64 << 20
-	// maxCommitted bounds the deliveries from the log that wait for apply.
-	maxCommitted = 64
+	// maxQueuedBytes bounds the encoded changes that wait for the proposer.
+	// Some of them may be of callers that gave up.
+	maxQueuedBytes = 2 * maxInFlightBytes
+	// maxCommitted bounds the deliveries from the log that wait for apply. Each
+	// may hold as many bytes as raftlog delivers at once, so it is small.
+	maxCommitted = 8
 )
 
 // Config is what a Store needs. Its zero values mean the stated defaults.

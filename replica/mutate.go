@@ -19,10 +19,14 @@ const retryPause = 5 * time.Millisecond
 // attempt, and may be handed over again.
 var errNotTaken = errors.New("replica: not taken")
 
+// errDropped is the errNotTaken of a change that had been handed over: the
+// proposer, or the way to an old leader, may still hold its bytes.
+var errDropped = fmt.Errorf("%w: dropped", errNotTaken)
+
 // Mutate implements vfs.FS.
 func (s *Store) Mutate(ctx context.Context, call *vfs.Call, op vfs.Op) (vfs.Result, error) {
-	if _, err := s.state.Volume(); err != nil {
-		return vfs.Result{}, vfs.ErrNotReady
+	if _, err := s.Volume(); err != nil {
+		return vfs.Result{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WaitLimit)
 	defer cancel()
@@ -32,10 +36,13 @@ func (s *Store) Mutate(ctx context.Context, call *vfs.Call, op vfs.Op) (vfs.Resu
 // mutate encodes op and hands it over until its fate is known or ctx ends.
 func (s *Store) mutate(ctx context.Context, call *vfs.Call, op any) (vfs.Result, error) {
 	origin := command.Origin{Instance: s.instance, Seq: s.seq.Add(1)}
-	enc, err := command.Append(make([]byte, 0, sizeHint(op)), &command.Command{
-		Header: command.Header{Volume: volumeID, Origin: origin, ID: call.ID, Cred: call.Cred},
-		Op:     op,
-	})
+	encode := func() ([]byte, error) {
+		return command.Append(make([]byte, 0, sizeHint(op)), &command.Command{
+			Header: command.Header{Volume: volumeID, Origin: origin, ID: call.ID, Cred: call.Cred},
+			Op:     op,
+		})
+	}
+	enc, err := encode()
 	if err != nil {
 		return vfs.Result{}, err
 	}
@@ -48,6 +55,13 @@ func (s *Store) mutate(ctx context.Context, call *vfs.Call, op any) (vfs.Result,
 		res, err := s.handOver(ctx, st, origin, enc)
 		if !errors.Is(err, errNotTaken) {
 			return res, err
+		}
+		if errors.Is(err, errDropped) {
+			// Fresh bytes: the old ones may be in use, and they bear the old
+			// leader's verdict on space.
+			if enc, err = encode(); err != nil {
+				return vfs.Result{}, err
+			}
 		}
 		select {
 		case <-changed:
@@ -76,20 +90,38 @@ func (s *Store) handOver(ctx context.Context, st raftlog.State, origin command.O
 	}
 	term := uint64(st.Term)
 	done := make(chan outcome, 1)
-	s.waiters.add(origin, term, func(o outcome) { done <- o })
+	if !s.waiters.add(origin, term, func(o outcome) { done <- o }) {
+		return vfs.Result{}, errNotTaken
+	}
 	defer s.waiters.remove(origin)
 	if !st.IsLeader {
 		return s.forward(ctx, st.Leader, term, enc, done)
 	}
+	if !s.reserve(enc) {
+		return vfs.Result{}, vfs.ErrBusy
+	}
 	select {
 	case s.queue <- pending{origin: origin, term: term, enc: enc}:
 	case <-ctx.Done():
+		s.unreserve(enc)
 		return vfs.Result{}, vfs.ErrBusy
 	case <-s.stopped:
+		s.unreserve(enc)
 		return vfs.Result{}, vfs.ErrShutdown
 	}
 	return s.await(ctx, done)
 }
+
+// reserve makes room for enc in the queue, or reports that there is none.
+func (s *Store) reserve(enc []byte) bool {
+	if s.queued.Add(int64(len(enc))) > maxQueuedBytes {
+		s.unreserve(enc)
+		return false
+	}
+	return true
+}
+
+func (s *Store) unreserve(enc []byte) { s.queued.Add(-int64(len(enc))) }
 
 // await waits for the fate of a change that is in the leader's hands.
 func (s *Store) await(ctx context.Context, done <-chan outcome) (vfs.Result, error) {
@@ -108,7 +140,7 @@ func (o outcome) answer() (vfs.Result, error) {
 	case fateApplied:
 		return o.res, nil
 	case fateDropped:
-		return vfs.Result{}, errNotTaken
+		return vfs.Result{}, errDropped
 	case fateShutdown:
 		return vfs.Result{}, vfs.ErrShutdown
 	default:
@@ -170,7 +202,7 @@ func (s *Store) HandleForward(from string, term uint64, enc []byte, reply func(p
 		return
 	}
 	origin := cmd.Origin
-	s.waiters.add(origin, term, func(o outcome) {
+	taken := s.waiters.add(origin, term, func(o outcome) {
 		switch o.fate {
 		case fateApplied:
 			reply(peer.StatusOK, command.AppendResult(nil, &o.res))
@@ -180,10 +212,18 @@ func (s *Store) HandleForward(from string, term uint64, enc []byte, reply func(p
 			reply(peer.StatusUnknown, nil)
 		}
 	})
-	select {
-	case s.queue <- pending{origin: origin, term: term, enc: enc}:
-	default:
-		s.waiters.remove(origin)
-		reply(peer.StatusBusy, nil)
+	if !taken {
+		reply(peer.StatusRefused, nil)
+		return
 	}
+	if s.reserve(enc) {
+		select {
+		case s.queue <- pending{origin: origin, term: term, enc: enc}:
+			return
+		default:
+			s.unreserve(enc)
+		}
+	}
+	s.waiters.remove(origin)
+	reply(peer.StatusBusy, nil)
 }

@@ -40,11 +40,17 @@ func (s *Store) runPropose() {
 // next one.
 func (s *Store) gather(batch []pending) []pending {
 	size := 0
+	select {
+	case <-s.stopped:
+		return nil
+	default:
+	}
 	if s.held != nil {
 		batch, size, s.held = append(batch, *s.held), len(s.held.enc), nil
 	} else {
 		select {
 		case p := <-s.queue:
+			s.unreserve(p.enc)
 			batch, size = append(batch, p), len(p.enc)
 		case <-s.stopped:
 			return nil
@@ -53,6 +59,7 @@ func (s *Store) gather(batch []pending) []pending {
 	for len(batch) < command.MaxBatchOps {
 		select {
 		case p := <-s.queue:
+			s.unreserve(p.enc)
 			if size += len(p.enc); size > maxEntryBytes {
 				s.held = &p
 				return batch
@@ -90,7 +97,13 @@ func (s *Store) proposeBatch(batch []pending) raftlog.Index {
 	start := time.Now()
 	entry := appendEntry(nil, term, encs)
 	prop := s.log.Propose(entry)
-	<-prop.Done()
+	select {
+	case <-prop.Done():
+	case <-s.stopped:
+		// A log whose disk hangs, or that was shut down with proposals in
+		// flight, may never answer. Whoever waits here is told by Stop.
+		return 0
+	}
 	err := prop.Err()
 	if err == nil {
 		s.metrics.ObserveBatch(len(encs), len(entry), time.Since(start))
@@ -135,7 +148,7 @@ func (s *Store) runLead() {
 	for {
 		st, changed := s.log.Watch()
 		if st.Ready && st.Term != begun {
-			if s.beginTerm() {
+			if s.beginTerm(changed) {
 				begun = st.Term
 				continue
 			}
@@ -155,9 +168,18 @@ func (s *Store) runLead() {
 }
 
 // beginTerm writes the first entry of a term and reports whether it is there.
-func (s *Store) beginTerm() bool {
+// It gives up when the term is lost: what became of its entry then shows only
+// once a later term has begun, perhaps by this very goroutine.
+func (s *Store) beginTerm(lost <-chan struct{}) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.WaitLimit)
 	defer cancel()
+	go func() {
+		select {
+		case <-lost:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if _, err := s.mutate(ctx, &vfs.Call{}, &command.Nop{}); err != nil {
 		return false
 	}

@@ -106,6 +106,8 @@ func (s *Store) awaitApplied(index raftlog.Index, limit <-chan time.Time) error 
 		return nil
 	case <-limit:
 		return vfs.ErrNoQuorum
+	case <-s.broken:
+		return vfs.ErrShutdown // nothing is applied any more
 	case <-s.stopped:
 		return vfs.ErrShutdown
 	}
@@ -120,10 +122,13 @@ func (s *Store) readIndex(st raftlog.State, changed <-chan struct{}) (raftlog.In
 	defer cancel()
 	if st.IsLeader {
 		index, err := s.log.ReadIndex(ctx)
-		if err != nil && !errors.Is(err, raftlog.ErrClosed) {
+		switch {
+		case errors.Is(err, raftlog.ErrClosed):
+			return 0, vfs.ErrShutdown
+		case err != nil:
 			return 0, raftlog.ErrNotLeader
 		}
-		return index, err
+		return index, nil
 	}
 	// A leader that hangs keeps its connections: give up as soon as this node
 	// hears of another one.
@@ -157,8 +162,8 @@ func (s *Store) HandleReadIndex(from string, term uint64, reply func(peer.Status
 }
 
 func (s *Store) readable(ctx context.Context) error {
-	if _, err := s.state.Volume(); err != nil {
-		return vfs.ErrNotReady
+	if _, err := s.Volume(); err != nil {
+		return err
 	}
 	return s.reads.wait(ctx)
 }

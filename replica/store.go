@@ -45,7 +45,8 @@ type Store struct {
 	delivered atomic.Uint64 // index of the last entry that Commit took
 
 	queue     chan pending
-	held      *pending // owned by the propose goroutine
+	queued    atomic.Int64 // bytes in queue
+	held      *pending     // owned by the propose goroutine
 	committed chan []raftlog.Entry
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
@@ -54,6 +55,7 @@ type Store struct {
 	// it is committed, because it asked for a read index.
 	nudged atomic.Uint64
 
+	started  atomic.Bool   // Start has set log, peers and server
 	stopped  chan struct{} // closed by Stop
 	closed   chan struct{} // closed by Close
 	broken   chan struct{} // closed when the apply goroutine failed
@@ -91,7 +93,6 @@ func Open(cfg Config) (*Store, error) {
 		state:     st,
 		disk:      &diskWatch{dir: cfg.Dir, reserve: cfg.ReserveBytes, logger: cfg.Logger},
 		instance:  binary.BigEndian.Uint64(seed[:]),
-		waiters:   newWaitTable(),
 		inFlight:  semaphore.NewWeighted(maxInFlightBytes),
 		queue:     make(chan pending, maxQueuedOps),
 		committed: make(chan []raftlog.Entry, maxCommitted),
@@ -105,6 +106,8 @@ func Open(cfg Config) (*Store, error) {
 	s.applied.advance(raftlog.Index(index))
 	s.delivered.Store(index)
 	s.appliedTerm = raftlog.Term(term)
+	s.waiters = newWaitTable(term)
+	s.disk.look()
 	s.applying.Go(s.runApply)
 	return s, nil
 }
@@ -115,6 +118,7 @@ func (s *Store) Start(log Log, net raftlog.Net) {
 	s.log = log
 	s.peers = peer.NewClient(dialPeers(net))
 	s.server = peer.NewServer(s, s.logger)
+	s.started.Store(true)
 	s.server.Serve(net.Listener(raftlog.StreamPeer))
 	s.running.Go(s.runPropose)
 	s.running.Go(s.runLead)
@@ -133,7 +137,7 @@ func dialPeers(n raftlog.Net) peer.Dialer {
 func (s *Store) Stop() {
 	s.stopOnce.Do(func() {
 		close(s.stopped)
-		if s.peers != nil {
+		if s.started.Load() {
 			s.server.Close()
 			s.peers.Close()
 		}
@@ -173,6 +177,9 @@ func (s *Store) fail(err error) {
 
 // Volume implements vfs.FS.
 func (s *Store) Volume() (vfs.Volume, error) {
+	if !s.started.Load() {
+		return vfs.Volume{}, vfs.ErrNotReady
+	}
 	v, err := s.state.Volume()
 	if err != nil {
 		return v, vfs.ErrNotReady

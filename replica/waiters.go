@@ -32,18 +32,27 @@ type waiter struct {
 
 // waitTable holds the waiters of one node by the origin of their change.
 type waitTable struct {
-	mu sync.Mutex
-	m  map[command.Origin]waiter
+	mu    sync.Mutex
+	m     map[command.Origin]waiter
+	floor uint64 // an entry of this term is applied: who waits under an older one waits in vain
 }
 
-func newWaitTable() *waitTable {
-	return &waitTable{m: make(map[command.Origin]waiter)}
+// newWaitTable returns the table of a node that has applied an entry of floor.
+func newWaitTable(floor uint64) *waitTable {
+	return &waitTable{m: make(map[command.Origin]waiter), floor: floor}
 }
 
-func (t *waitTable) add(o command.Origin, term uint64, done func(outcome)) {
+// add begins to wait for a change that is then handed over under term. It
+// refuses if that term is over already: nothing would end the wait, since the
+// event that settles the term's changes has passed.
+func (t *waitTable) add(o command.Origin, term uint64, done func(outcome)) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if term < t.floor {
+		return false
+	}
 	t.m[o] = waiter{term: term, done: done}
+	return true
 }
 
 // remove forgets a waiter, whose done will not be called by later events.
@@ -85,10 +94,12 @@ func (t *waitTable) end(o command.Origin, term uint64, f fate) {
 	}
 }
 
-// endBelow delivers f to every waiter of a term before term.
+// endBelow delivers f to every waiter of a term before term. From now on there
+// are no new ones.
 func (t *waitTable) endBelow(term uint64, f fate) {
 	var ended []waiter
 	t.mu.Lock()
+	t.floor = max(t.floor, term)
 	for o, w := range t.m {
 		if w.term < term {
 			ended = append(ended, w)

@@ -212,7 +212,7 @@ func (s *session) call(ctx context.Context, typ uint8, parts [][]byte) ([]byte, 
 	s.waiting[id] = reply
 	s.mu.Unlock()
 
-	if !s.out.put(true, typ, id, parts...) {
+	if !s.out.putWait(ctx, typ, id, parts...) {
 		s.forget(id)
 		return nil, ErrNotSent
 	}

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
@@ -28,32 +29,60 @@ func newOutbox(conn net.Conn) *outbox {
 	return o
 }
 
-// put appends one frame, whose body is given in parts. With wait it blocks
-// while the buffer is full; without, a full buffer closes the outbox. It
-// reports whether the frame was taken.
-func (o *outbox) put(wait bool, typ uint8, id uint64, parts ...[]byte) bool {
-	n := 0
-	for _, p := range parts {
-		n += len(p)
-	}
+// put appends one frame, whose body is given in parts. A full buffer closes the
+// outbox. It reports whether the frame was taken.
+func (o *outbox) put(typ uint8, id uint64, parts ...[]byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for !o.mu.closed && len(o.mu.buf) > 0 && len(o.mu.buf)+headerLen+n > MaxBuffered {
-		if !wait {
-			o.closeLocked()
-			break
+	if o.fullLocked(parts) {
+		o.closeLocked()
+	}
+	return o.appendLocked(typ, id, parts)
+}
+
+// putWait is put, but it waits while the buffer is full, until ctx ends.
+func (o *outbox) putWait(ctx context.Context, typ uint8, id uint64, parts ...[]byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.fullLocked(parts) {
+		defer context.AfterFunc(ctx, func() {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.space.Broadcast()
+		})()
+	}
+	for !o.mu.closed && o.fullLocked(parts) {
+		if ctx.Err() != nil {
+			return false
 		}
 		o.space.Wait()
 	}
+	return o.appendLocked(typ, id, parts)
+}
+
+// fullLocked tells whether a frame has to wait. An empty buffer takes any.
+func (o *outbox) fullLocked(parts [][]byte) bool {
+	return len(o.mu.buf) > 0 && len(o.mu.buf)+headerLen+size(parts) > MaxBuffered
+}
+
+func (o *outbox) appendLocked(typ uint8, id uint64, parts [][]byte) bool {
 	if o.mu.closed {
 		return false
 	}
-	o.mu.buf = appendHeader(o.mu.buf, typ, id, n)
+	o.mu.buf = appendHeader(o.mu.buf, typ, id, size(parts))
 	for _, p := range parts {
 		o.mu.buf = append(o.mu.buf, p...)
 	}
 	o.signal()
 	return true
+}
+
+func size(parts [][]byte) int {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
 }
 
 func (o *outbox) signal() {

@@ -107,14 +107,14 @@ func (s *Server) read(conn net.Conn, o *outbox) {
 		switch f.typ {
 		case frameForward:
 			s.handler.HandleForward(peer, term, f.body[8:], func(st Status, result []byte) {
-				o.put(false, frameForwardReply, id, []byte{byte(st)}, result)
+				o.put(frameForwardReply, id, []byte{byte(st)}, result)
 			})
 		case frameReadIndex:
 			s.handler.HandleReadIndex(peer, term, func(st Status, index uint64) {
 				var b [9]byte
 				b[0] = byte(st)
 				binary.BigEndian.PutUint64(b[1:], index)
-				o.put(false, frameIndexReply, id, b[:])
+				o.put(frameIndexReply, id, b[:])
 			})
 		default:
 			s.log.Warn("unknown frame from peer, connection closed", "peer", peer, "type", f.typ)

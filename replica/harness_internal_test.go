@@ -1,0 +1,134 @@
+package replica
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"twofold/raftlog"
+	"twofold/replica/command"
+	"twofold/replica/vfs"
+)
+
+// fakeLog is a Log whose state the test sets.
+type fakeLog struct {
+	propose func(data []byte) *raftlog.Proposal
+
+	mu      sync.Mutex
+	state   raftlog.State
+	changed chan struct{}
+}
+
+func newFakeLog(st raftlog.State) *fakeLog {
+	return &fakeLog{state: st, changed: make(chan struct{})}
+}
+
+func (l *fakeLog) set(st raftlog.State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state = st
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *fakeLog) Watch() (raftlog.State, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state, l.changed
+}
+
+func (l *fakeLog) Term() raftlog.Term {
+	st, _ := l.Watch()
+	return st.Term
+}
+
+func (l *fakeLog) Propose(data []byte) *raftlog.Proposal {
+	if l.propose == nil {
+		return &raftlog.Proposal{} // never done
+	}
+	return l.propose(data)
+}
+
+func (l *fakeLog) ReadIndex(context.Context) (raftlog.Index, error) { return 0, raftlog.ErrClosed }
+
+func (l *fakeLog) ReadIndexFor(context.Context, string, raftlog.Term) (raftlog.Index, error) {
+	return 0, raftlog.ErrNotLeader
+}
+
+func (l *fakeLog) Nudge(string) {}
+
+// openStore opens a Store that is not started. Closing it stops it too.
+func openStore(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(Config{Dir: dir, ReserveBytes: 1, WaitLimit: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// startStore opens and starts a Store with a volume over a fake log.
+func startStore(t *testing.T, log *fakeLog, net raftlog.Net) *Store {
+	t.Helper()
+	s := openVolume(t)
+	s.Start(log, net)
+	return s
+}
+
+// openVolume opens a Store with a volume, to be started by the test.
+func openVolume(t *testing.T) *Store {
+	t.Helper()
+	s := openStore(t, t.TempDir())
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.Commit([]raftlog.Entry{entryOf(t, 1, 1, 1, origin(1), &command.Format{BlockSize: 4096, RootMode: 0o755})})
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func origin(seq uint64) command.Origin { return command.Origin{Instance: 99, Seq: seq} }
+
+// entryOf is a log entry of one command that was handed over under term.
+func entryOf(t *testing.T, index raftlog.Index, raftTerm raftlog.Term, term uint64, o command.Origin, op any) raftlog.Entry {
+	t.Helper()
+	enc, err := command.Append(nil, &command.Command{
+		Header: command.Header{Volume: volumeID, Origin: o, Cred: vfs.Root}, Op: op,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Seal(enc, 1, 1)
+	return raftlog.Entry{Index: index, Term: raftTerm, Data: appendEntry(nil, term, [][]byte{enc})}
+}
+
+// fates gathers the outcomes of waiters by the sequence of their origin.
+type fates struct {
+	mu sync.Mutex
+	m  map[uint64][]fate
+}
+
+func (f *fates) of(seq uint64) func(outcome) {
+	return func(o outcome) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.m == nil {
+			f.m = map[uint64][]fate{}
+		}
+		f.m[seq] = append(f.m[seq], o.fate)
+	}
+}
+
+func (f *fates) want(t *testing.T, seq uint64, want ...fate) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.m[seq]) != len(want) || len(want) == 1 && f.m[seq][0] != want[0] {
+		t.Errorf("change %d: fates %v, want %v", seq, f.m[seq], want)
+	}
+}

@@ -72,20 +72,25 @@ func (k *keep) watermark() {
 	}
 }
 
-// lowestDurable returns the lower of the durable indexes that the data nodes
-// reported, and false if one never did since this process started. A durable
-// index never falls, so that an old report is true.
+// lowestDurable returns the lowest index up to which every member surely needs
+// the log no more, and false if one of them never reported since this process
+// started: for a data node the index up to which its state is durable, for a
+// witness the committed part of its own log. Neither falls, so that an old report
+// is true. The witness counts, since without a snapshot it can come back only by
+// the log, and without the witness the loss of a data node would be the end of
+// the quorum.
 func (n *Node) lowestDurable() (Index, bool) {
 	lowest, _ := n.sm.Durable()
 	for _, l := range n.links {
-		if l.peer.Role != RoleData {
-			continue
-		}
 		p, at := l.state()
 		if at.IsZero() {
 			return 0, false
 		}
-		lowest = min(lowest, p.Durable)
+		held := p.Durable
+		if l.peer.Role == RoleWitness {
+			held = min(p.Commit, p.Last)
+		}
+		lowest = min(lowest, held)
 	}
 	return lowest, true
 }

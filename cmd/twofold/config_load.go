@@ -39,7 +39,7 @@ func loadConfig(path string) (*config, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if mistakes := cfg.Validate(); len(mistakes) > 0 {
-		return nil, fmt.Errorf("%s: %s", path, strings.Join(mistakes, "\ntwofold: "+path+": "))
+		return nil, fmt.Errorf("%s: %s", path, strings.Join(mistakes, "; "))
 	}
 	return cfg, nil
 }
@@ -52,7 +52,7 @@ func readConfigFile(path string) ([]byte, error) {
 	defer f.Close() // only read
 	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("config file: %w", err)
+		return nil, fmt.Errorf("config file: %w: name one with --config", err)
 	}
 	if len(text) > maxConfigBytes {
 		return nil, fmt.Errorf("%s: larger than %d bytes: is this a config file?", path, maxConfigBytes)

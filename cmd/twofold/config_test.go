@@ -163,10 +163,8 @@ func TestConfig_Mistakes(t *testing.T) {
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got  %v\nwant it to contain %s", err, tt.want)
 			}
-			for _, line := range strings.Split(err.Error(), "\n") {
-				if !strings.Contains(line, path) {
-					t.Errorf("line %q does not name the file", line)
-				}
+			if !strings.HasPrefix(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q does not name the file, or has more than one line", err.Error())
 			}
 		})
 	}

@@ -147,7 +147,8 @@ func (c *config) loopbackOnly() bool {
 	for _, mem := range c.Members {
 		addrs = append(addrs, mem.Addr)
 	}
-	return !slices.ContainsFunc(addrs, func(a string) bool { return !isLoopback(a) })
+	// What is missing is told by itself.
+	return !slices.ContainsFunc(addrs, func(a string) bool { return a != "" && !isLoopback(a) })
 }
 
 func isLoopback(addr string) bool {
@@ -166,7 +167,7 @@ func (c *config) validateServices(m *mistakes) {
 	checkAddr(m, "http.listen", c.HTTP.Listen, true)
 	if c.isData() {
 		checkAddr(m, "nfs.listen", c.NFS.Listen, true)
-	} else {
+	} else if c.Role == raftlog.RoleWitness {
 		if c.NFS.Listen != "" {
 			m.add("nfs: a witness serves no clients: remove it")
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -238,19 +237,4 @@ func (d *devDir) newConfigs(o devOptions) ([]*config, error) {
 		cfgs = append(cfgs, cfg)
 	}
 	return cfgs, nil
-}
-
-// freeAddrs returns n loopback addresses whose ports nobody uses now. All are
-// held until the last is known, so that they differ.
-func freeAddrs(n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("a free port on loopback: %w", err)
-		}
-		defer l.Close() // of use only until the function returns
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }

@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -147,5 +150,48 @@ func TestDev_Flags(t *testing.T) {
 		if err := o.validate(); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// The ports that are given away are none of the kernel's own, wherever its range
+// is, and each is given once.
+func TestFreeAddrs_BelowTheKernelsRange(t *testing.T) {
+	for text, want := range map[string][2]int{
+		"32768\t60999\n": {14000, 32768},
+		"":               {14000, 32768},
+		"x\ty\n":         {14000, 32768},
+		"99999\t1\n":     {14000, 32768},
+		"15000\t60999\n": {14000, 15000},
+		"10000\t65535\n": {1024, 10000},
+		"1024\t60999\n":  {61000, 65536},
+		"1024\t65535\n":  {14000, 65536}, // there is no quiet one
+	} {
+		if low, high := quietPorts(text); low != want[0] || high != want[1] {
+			t.Errorf("range %q: ports from %d to %d, want %d to %d", text, low, high, want[0], want[1])
+		}
+	}
+	text, err := os.ReadFile(portRangeFile)
+	if err != nil {
+		t.Skipf("this machine does not tell its range: %v", err)
+	}
+	low, high := quietPorts(string(text))
+	addrs, err := freeAddrs(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, a := range addrs {
+		_, port, _ := net.SplitHostPort(a)
+		if n, err := strconv.Atoi(port); err != nil || n < low || n >= high || seen[a] {
+			t.Errorf("address %s: not from %d to %d, or there twice", a, low, high)
+		}
+		seen[a] = true
+		occupy(t, a)
+	}
+	if more, err := freeAddrs(50); err != nil || slices.ContainsFunc(more, func(a string) bool { return seen[a] }) {
+		t.Errorf("addresses that are taken are given away: %v, %v", more, err)
+	}
+	if _, err := freeAddrs(portTries + 1); err == nil {
+		t.Error("more addresses than tries")
 	}
 }

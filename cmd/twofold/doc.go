@@ -12,8 +12,10 @@
 //
 // init formats a directory and serve never does. A mistake that is found before
 // a node runs (config, port, identity, version of the state, disk space) is one
-// line on stderr for each mistake, exit code 1, and changes nothing on disk:
-// ports are bound and identity is read before anything is opened for writing.
+// line on stderr, exit code 1, and changes nothing on disk: ports are bound,
+// identity is read and the other members are asked whether they know it before
+// anything is opened for writing. That the directory is of another cluster can
+// come out later, if the others start after this node: then it ends as well.
 // status exits with 0 if all is well, 1 if something is missing, 2 if nobody
 // can be served or nobody answers.
 //

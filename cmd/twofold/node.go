@@ -69,7 +69,7 @@ type nodeMetrics struct {
 func openNode(cfg *config, log *slog.Logger) (*node, error) {
 	n := &node{cfg: cfg, base: log, log: log.With("node", cfg.Node), failed: make(chan error, 1)}
 	for _, step := range []func() error{
-		n.checkDir, n.newMetrics, n.listen, n.openMux, n.takeDir, n.openStore, n.recordFormats, n.newServers,
+		n.checkDir, n.newMetrics, n.listen, n.probe, n.openMux, n.takeDir, n.openStore, n.recordFormats, n.newServers,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.closeFiles())
@@ -78,9 +78,10 @@ func openNode(cfg *config, log *slog.Logger) (*node, error) {
 	return n, nil
 }
 
-// checkDir refuses a directory that is another node's, that a newer program
-// wrote, or that has no room for the log. Removing files must stay possible on a volume that is full, so the
-// bound is lower than the one at which changes are refused.
+// checkDir refuses a directory that is another node's, that a newer program or
+// one with another log_store wrote, or that has no room for the log. Removing
+// files must stay possible on a volume that is full, so the bound is lower than
+// the one at which changes are refused.
 func (n *node) checkDir() error {
 	var err error
 	if n.id, err = identity.Load(n.cfg.Dir, n.cfg.identity()); err != nil {
@@ -90,6 +91,9 @@ func (n *node) checkDir() error {
 		return err
 	}
 	if err := checkFormats(n.cfg.Dir); err != nil {
+		return err
+	}
+	if err := checkLogKind(n.cfg); err != nil {
 		return err
 	}
 	free, err := freeBytes(n.cfg.Dir)
@@ -139,24 +143,34 @@ func (n *node) listen() error {
 func bind(key, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, inUse(err))
+		return nil, fmt.Errorf("%s: %w", key, cannotListen(err))
 	}
 	return l, nil
 }
 
-// inUse adds what to do to the error of an address that is taken.
-func inUse(err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w: stop what uses it, or choose another one in the config", err)
+// cannotListen adds what to do to the error of an address that cannot be had.
+func cannotListen(err error) error {
+	var dns *net.DNSError
+	remedy := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = "stop what uses it, or choose another one in the config"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		remedy = "choose an address of this machine in the config"
+	case errors.Is(err, syscall.EACCES):
+		remedy = "choose a port above 1023 in the config, or give the program the right (CAP_NET_BIND_SERVICE)"
+	case errors.As(err, &dns):
+		remedy = "correct the host name in the config"
+	default:
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %s", err, remedy)
 }
 
 func (n *node) recordFormats() error { return recordFormats(n.cfg.Dir) }
 
-// openMux begins to answer the other members' hellos. Streams begin much later:
-// their listeners are made when the log is opened.
-func (n *node) openMux() error {
+// muxConfig is what the connections to the other members need.
+func (n *node) muxConfig() transport.Config {
 	members := make([]transport.Member, 0, len(n.cfg.Members))
 	for _, m := range n.cfg.Members {
 		members = append(members, transport.Member{Name: m.Name, Role: m.Role, Addr: m.Addr})
@@ -174,9 +188,32 @@ func (n *node) openMux() error {
 	if t := n.cfg.TLS; t.Cert != "" {
 		cfg.TLS = &transport.TLS{Cert: t.Cert, Key: t.Key, CA: t.CA}
 	}
+	return cfg
+}
+
+// probe asks the members that are up whether this node can be one of them. Its
+// directory may be sound and yet be of another cluster with the same names, or
+// have been wiped: only the others know, and so far nothing was changed.
+func (n *node) probe() error {
+	return n.ofDir(transport.Probe(context.Background(), n.muxConfig()))
+}
+
+// ofDir names the directory in an error that says to whom it belongs.
+func (n *node) ofDir(err error) error {
+	for _, final := range []error{transport.ErrStranger, transport.ErrFormattedAnew, transport.ErrDisagree} {
+		if errors.Is(err, final) {
+			return fmt.Errorf("directory %s: %w", n.cfg.Dir, err)
+		}
+	}
+	return err
+}
+
+// openMux begins to answer the other members' hellos. Streams begin much later:
+// their listeners are made when the log is opened.
+func (n *node) openMux() error {
 	var err error
-	n.mux, err = transport.Listen(cfg)
-	return inUse(err)
+	n.mux, err = transport.Listen(n.muxConfig())
+	return cannotListen(err)
 }
 
 // takeDir locks the directory. It writes the process id there, so everything
@@ -215,7 +252,7 @@ func (n *node) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return err
+		return n.ofDir(err)
 	}
 	if err := n.openLog(); err != nil {
 		return err
@@ -233,7 +270,8 @@ func (n *node) run(ctx context.Context) error {
 	return n.wait(ctx)
 }
 
-// wait returns nil when ctx ends, or why the node cannot go on.
+// wait returns nil when ctx ends, or why the node cannot go on. That most members
+// are of another cluster may come out only now, if they started after this node.
 func (n *node) wait(ctx context.Context) error {
 	p := n.parts.Load()
 	var storeFatal <-chan error
@@ -247,6 +285,8 @@ func (n *node) wait(ctx context.Context) error {
 		return err
 	case err := <-p.raft.Fatal():
 		return err
+	case err := <-n.mux.Fatal():
+		return n.ofDir(err)
 	case err := <-storeFatal:
 		return err
 	}

@@ -22,8 +22,11 @@ func (n *node) close() error {
 	if n.nfs != nil {
 		errs = append(errs, within(drainTimeout, n.nfs.Shutdown))
 	}
-	if err := within(transferTimeout, n.transferLeadership); err != nil {
-		// The others elect a leader by themselves, a little later.
+	// If it fails the others elect a leader by themselves, a little later.
+	switch err := within(transferTimeout, n.transferLeadership); {
+	case errors.Is(err, errPeerGone):
+		n.log.Info("leadership is not handed over: " + errPeerGone.Error())
+	case err != nil:
 		n.log.Warn("leadership was not handed over", "err", err)
 	}
 	if n.store != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"twofold/raftlog"
 	"twofold/raftlog/logstore"
@@ -18,6 +19,23 @@ const (
 	// directory is a loss: a member that forgot its votes must not vote.
 	logBegun = "log-begun"
 )
+
+// logFiles is what each kind of log has in the log's directory.
+var logFiles = map[logstore.Kind]string{logstore.WAL: "wal", logstore.Bolt: "log.db"}
+
+// checkLogKind refuses a config that asks for another kind of log than there is.
+// The log would refuse that as well, but only when it is opened.
+func checkLogKind(cfg *config) error {
+	for kind, name := range logFiles {
+		if kind == logstore.Kind(cfg.LogStore) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(cfg.Dir, logDir, name)); err == nil {
+			return fmt.Errorf("directory %s: its log is of the kind %s, but the config says log_store: %s: correct the config", cfg.Dir, kind, cfg.LogStore)
+		}
+	}
+	return nil
+}
 
 // openLog makes the node take part in the log, and a data node serve. The
 // members have met by now.
@@ -86,6 +104,13 @@ func (n *node) ready(ctx context.Context) error {
 	return p.store.Ready(ctx)
 }
 
+// errPeerGone is returned by transferLeadership if nobody is there to lead. When
+// all nodes are stopped at once, one of them finds that.
+var errPeerGone = errors.New("the other data node is stopping or cannot be reached")
+
+// peerCheckTimeout bounds the question whether the other data node is there.
+const peerCheckTimeout = 500 * time.Millisecond
+
 // transferLeadership hands leadership to the other data node, if this node has
 // it and the other one is there.
 func (n *node) transferLeadership(ctx context.Context) error {
@@ -98,8 +123,25 @@ func (n *node) transferLeadership(ctx context.Context) error {
 	}
 	for _, m := range n.cfg.Members {
 		if m.Role == raftlog.RoleData && m.Name != n.cfg.Node {
-			return p.raft.TransferLeadership(ctx, m.Name)
+			err := p.raft.TransferLeadership(ctx, m.Name)
+			if err != nil && !n.answers(m.Name) {
+				err = fmt.Errorf("%w: %w", errPeerGone, err)
+			}
+			return err
 		}
 	}
 	return nil
+}
+
+// answers reports that a member takes part in the log now. How a transfer failed
+// does not tell: raft gives no cause but a text.
+func (n *node) answers(member string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), peerCheckTimeout)
+	defer cancel()
+	conn, err := n.mux.Dial(ctx, member, raftlog.StreamControl)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // nothing was sent
+	return true
 }

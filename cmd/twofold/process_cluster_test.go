@@ -4,9 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,50 +33,11 @@ type procCluster struct {
 func newProcCluster(t *testing.T) *procCluster {
 	t.Helper()
 	c := &procCluster{testCluster: newTestCluster(t), t: t, threads: newTiedThread(t), running: map[string]*program{}}
-	c.usePorts(quietPorts(t, 8))
 	for _, m := range devMembers {
 		c.init(t, m.Name)
 	}
 	c.startAll()
 	return c
-}
-
-// usePorts gives every listener of the cluster another port.
-func (c *procCluster) usePorts(addrs []string) {
-	c.t.Helper()
-	for i, m := range devMembers {
-		cfg := c.cfgs[m.Name]
-		for j := range cfg.Members {
-			cfg.Members[j].Addr = addrs[j]
-		}
-		cfg.Listen, cfg.HTTP.Listen = addrs[i], addrs[3+i]
-		if cfg.isData() {
-			cfg.NFS.Listen = addrs[6+i]
-		}
-		c.write(c.t, m.Name)
-	}
-}
-
-// quietPorts returns free addresses below the ports that the kernel gives to
-// outgoing connections. A port of a node that is down must stay free: dialled
-// again and again it could otherwise become the source port of the very dial,
-// which connects to itself and takes the port from the node.
-func quietPorts(t *testing.T, n int) []string {
-	t.Helper()
-	const low, high, attempts = 14000, 30000, 1000 // above the ports that dev has by default
-	var addrs []string
-	for range attempts {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(high-low)))
-		if err != nil {
-			continue
-		}
-		defer l.Close() // all at the end, so that no port comes twice
-		if addrs = append(addrs, l.Addr().String()); len(addrs) == n {
-			return addrs
-		}
-	}
-	t.Fatalf("no %d free ports from %d to %d", n, low, high)
-	return nil
 }
 
 // tiedThread starts processes from one operating-system thread that lives as

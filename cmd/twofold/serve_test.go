@@ -45,6 +45,21 @@ func TestServe_Refusals(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "a newer twofold wrote it (state format 99, and this one knows"},
+		{"other log store", func(t *testing.T, c *testCluster) {
+			if err := os.MkdirAll(filepath.Join(c.cfgs["a"].Dir, "log", "wal"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			c.cfgs["a"].LogStore = "boltdb"
+		}, "its log is of the kind wal, but the config says log_store: boltdb: correct"},
+		{"a file for a directory", func(t *testing.T, c *testCluster) {
+			c.cfgs["a"].Dir = filepath.Join(c.cfgs["a"].Dir, "identity.json")
+		}, "is not a directory: correct it"},
+		{"several mistakes", func(t *testing.T, c *testCluster) {
+			c.cfgs["a"].Node, c.cfgs["a"].LogStore = "q", "tape"
+		}, `a.yaml: node: "q" is not in members: add it there, or correct the name; log_store: "tape" is not known`},
+		{"not our address", func(t *testing.T, c *testCluster) {
+			c.cfgs["a"].NFS.Listen = "192.0.2.1:12049" // TEST-NET-1, RFC 5737
+		}, "choose an address of this machine"},
 		{"nfs port in use", func(t *testing.T, c *testCluster) {
 			occupy(t, c.cfgs["a"].NFS.Listen)
 		}, "address already in use: stop what uses it"},

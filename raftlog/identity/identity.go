@@ -1,9 +1,12 @@
 package identity
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"twofold/raftlog"
 )
@@ -164,6 +167,9 @@ func readIdentity(dir string) (Identity, error) {
 	err := readFile(dir, identityFile, kindIdentity, &id)
 	if os.IsNotExist(err) {
 		return id, notFormatted(dir)
+	}
+	if errors.Is(err, unix.ENOTDIR) {
+		return id, refuse(ErrNotFormatted, "%s is not a directory: correct it in the configuration", dir)
 	}
 	if err != nil {
 		return id, err

@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -45,7 +46,11 @@ func (m *Mux) start(raw net.Conn) {
 		defer m.endHello(from)
 		if err := m.welcome(raw); err != nil {
 			m.drop(raw)
-			m.log.write(slog.LevelWarn, "hello", "", "inbound peer connection ended in its hello",
+			level := slog.LevelWarn
+			if err == io.EOF { // it changed its mind, as a probe does that has heard enough
+				level = slog.LevelDebug
+			}
+			m.log.write(level, "hello "+level.String(), "", "inbound peer connection ended in its hello",
 				slog.String("from", raw.RemoteAddr().String()), slog.Any("err", err))
 		}
 	})
@@ -102,13 +107,17 @@ func (m *Mux) welcome(raw net.Conn) error {
 	if refused != nil {
 		return m.turnAway(raw, conn, answer, refused, h.Node)
 	}
-	m.heardOf(h)
+	if !h.Probe {
+		m.heardOf(h)
+	}
 	if err := writeFrame(conn, answer); err != nil {
 		return err
 	}
 	if h.Kind == streamMeet {
 		m.drop(raw)
-		m.kickMeet(h.Node)
+		if !h.Probe {
+			m.kickMeet(h.Node)
+		}
 		return nil
 	}
 	return m.handOver(raw, conn, h)

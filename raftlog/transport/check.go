@@ -15,7 +15,8 @@ type checker struct {
 
 // check judges a peer's hello: one that came in (dialled is empty), or the
 // answer of the node that was dialled under that name. The order matters:
-// whatever a person can mend in a configuration comes before identities.
+// whatever a person can mend in a configuration comes before identities, and of
+// these the cluster comes before its members.
 func (c checker) check(h *hello, dialled string, cert certificate) *Refusal {
 	if r := c.checkFormat(h); r != nil {
 		return r
@@ -26,6 +27,9 @@ func (c checker) check(h *hello, dialled string, cert certificate) *Refusal {
 	if !cert.names(h.Node) {
 		return refusal(CodeCertificate, "the certificate is made out to %s, but the node says that it is %q: give it the certificate of its own name",
 			cert, h.Node)
+	}
+	if r := c.checkCluster(h); r != nil {
+		return r
 	}
 	if r := c.checkConfiguration(h); r != nil {
 		return r
@@ -67,6 +71,18 @@ func (c checker) checkNames(h *hello, dialled string) *Refusal {
 	return nil
 }
 
+// checkCluster compares the clusters that two bound nodes recorded. A cluster's
+// id is made of its members' names, roles and ids: where it differs the others
+// do as well, and none of them is what is wrong.
+func (c checker) checkCluster(h *hello) *Refusal {
+	if c.binding == nil || h.ClusterID.IsZero() || h.ClusterID == c.binding.ClusterID {
+		return nil
+	}
+	self := c.cfg.Self.Name
+	return refusal(CodeClusterID, "nodes %s and %s have directories of two clusters, both named %q (cluster ids %s and %s): start each node with the directory of its own cluster, or correct the member addresses",
+		h.Node, self, h.Cluster, h.ClusterID, c.binding.ClusterID)
+}
+
 // checkConfiguration compares roles and members. A difference found here, before
 // the first meeting, is one that cannot become part of the cluster for ever.
 func (c checker) checkConfiguration(h *hello) *Refusal {
@@ -97,13 +113,8 @@ func (c checker) checkIdentity(h *hello) *Refusal {
 			"node %s was formatted anew (its id is %s, the cluster recorded %s): it cannot rejoin under its old name; bring its old directory back, or replace the member by a new one",
 			h.Node, h.NodeID, recorded.NodeID)
 	}
-	switch {
-	case h.ClusterID == c.binding.ClusterID:
-		return nil
-	case !h.ClusterID.IsZero():
-		return refusal(CodeClusterID, "node %s is bound to cluster %s and node %s to cluster %s: they were not formatted for one cluster; format those anew that hold nothing",
-			h.Node, h.ClusterID, self, c.binding.ClusterID)
-	case h.Kind == streamMeet:
+	// checkCluster has let only this very cluster pass, or none.
+	if !h.ClusterID.IsZero() || h.Kind == streamMeet {
 		return nil
 	}
 	return refusal(CodeUnbound, "node %s has not recorded the cluster yet", h.Node)

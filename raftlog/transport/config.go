@@ -13,7 +13,7 @@ import (
 	"twofold/raftlog/identity"
 )
 
-// Errors of this package. Availability, all of them, but the last two.
+// Errors of this package. Availability, all of them, but the last three.
 var (
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("transport: closed")
@@ -26,6 +26,9 @@ var (
 	ErrFormattedAnew = errors.New("transport: formatted anew")
 	// ErrDisagree is returned by Meet when bound members name different clusters.
 	ErrDisagree = errors.New("transport: members disagree about the cluster")
+	// ErrStranger is returned by Probe and Meet, and comes from Fatal, when
+	// most members are of one cluster and this node is not of it.
+	ErrStranger = errors.New("transport: not a member of this cluster")
 )
 
 // Member is one member as the configuration has it.

@@ -39,9 +39,11 @@ func (m *Mux) Dial(ctx context.Context, member string, kind raftlog.StreamKind) 
 func (m *Mux) noteDialError(member string, err error) {
 	m.setProblem(member, err.Error())
 	var r *Refusal
-	if errors.As(err, &r) {
-		m.log.refused(r, member, "stream to peer refused", slog.String("by", r.By))
+	if !errors.As(err, &r) {
+		m.noteForeign(member, nil) // what it was may have ended with it
+		return
 	}
+	m.log.refused(r, member, "stream to peer refused", slog.String("by", r.By))
 }
 
 func (m *Mux) dialStream(ctx context.Context, member string, kind raftlog.StreamKind) (*stream, error) {
@@ -111,10 +113,12 @@ func (m *Mux) exchange(ctx context.Context, raw net.Conn, member string, kind ra
 		return err
 	}
 	if malformed != nil {
+		m.noteForeign(member, nil)
 		malformed.By = m.cfg.Self.Name
 		return malformed
 	}
 	refused := m.judgeAnswer(h, member, kind, cert)
+	m.noteForeign(member, m.foreignness(h, member, refused))
 	if refused == nil {
 		m.heardOf(h)
 	} else if h.Refused == nil && kind != streamMeet {

@@ -22,7 +22,13 @@
 //   - Both ends have agreed before either hands a stream out: the dialler sends
 //     a last word after the acceptor's answer.
 //   - A refusal is a [Refusal]: a code for programs, and a text that says what to
-//     do. It is logged at both ends, rate-limited.
+//     do. It is logged at both ends, once a minute for each member and code.
+//   - A node that most members do not take for one of theirs ends: [Probe] says
+//     so before a start touches anything, [Mux.Fatal] if it shows only later.
+//     Most means a majority of the configured members, all of one cluster by
+//     their own durable records. A member that was wiped or was given a wrong
+//     directory is thereby no danger to a node that has its place: it is alone
+//     against the cluster, as are several of them that do not agree.
 //   - A stream is an ordinary net.Conn. Over TLS a write that timed out breaks it
 //     for good (crypto/tls), so a deadline that passes means: close and redial.
 //   - Host names are resolved at each dial. Nothing is cached.
@@ -43,6 +49,8 @@
 //   - Bound members list another id for this node: [ErrFormattedAnew]. It was
 //     wiped and can vote here no more.
 //   - Bound members disagree: [ErrDisagree].
+//   - A majority is bound to one cluster and refuses this node's configuration
+//     (its cluster name, its role, its list of members): [ErrStranger].
 //   - Otherwise: wait, say for whom, and ask again.
 //
 // No two clusters can have a quorum out of one set of machines: a node binds
@@ -52,8 +60,8 @@
 // # Concurrency
 //
 // Goroutines: one accepts (Listen starts it); one per connection until its hello
-// is over (bounded by MaxHellos); Meet runs in its caller's goroutine and starts
-// one per member and round, which it waits for. Close ends them all and waits.
+// is over (bounded by MaxHellos); Meet and Probe run in their caller's goroutine
+// and start one per member and round, which they wait for. Close ends them all and waits.
 // After the hello a stream belongs to its consumer; Close closes it nevertheless.
 //
 // Locks: Mux.mu guards the binding, the set of connections and what is known of

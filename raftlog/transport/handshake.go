@@ -43,6 +43,7 @@ func (m *Mux) ownHello(raw net.Conn, kind raftlog.StreamKind, to string) *hello 
 		Wanted:   to,
 		Addrs:    m.localAddrs(raw),
 		Members:  m.cfg.plainMembers(),
+		Probe:    m.ln == nil,
 	}
 	if b := m.Binding(); b != nil {
 		h.ClusterID, h.Members = b.ClusterID, b.Members

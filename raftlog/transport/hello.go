@@ -42,6 +42,7 @@ type hello struct {
 	Addrs     []netip.Addr       `json:"addrs"`
 	Members   []identity.Member  `json:"members"` // without ids if unbound
 	Refused   *Refusal           `json:"refused,omitempty"`
+	Probe     bool               `json:"probe,omitempty"` // of a Meet: the sender takes no calls yet
 }
 
 // verdict is the dialler's last word.

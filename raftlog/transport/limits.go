@@ -41,6 +41,14 @@ const (
 	// logInterval is the shortest time between two log lines about the same
 	// event with the same peer.
 	logInterval = 10 * time.Second
+	// refusalInterval is the same for a refusal with one code. It may last for
+	// as long as nobody looks after the refused node.
+	refusalInterval = time.Minute
+	// ProbeTimeout bounds Probe. A member that is away without a sign holds up
+	// a start for no longer.
+	ProbeTimeout = 1 * time.Second
+	// probeGrace is what it gives to the others once it knows enough.
+	probeGrace = 100 * time.Millisecond
 	// acceptPauseMax bounds the pause after an Accept that failed, for want of
 	// file descriptors for instance.
 	acceptPauseMax = 1 * time.Second

@@ -11,7 +11,7 @@ import (
 // name from the wire, so that the number of keys is bounded.
 type logKey struct{ event, peer string }
 
-// limitedLog writes one line per event and peer and logInterval.
+// limitedLog writes one line per event and peer in an interval.
 type limitedLog struct {
 	log *slog.Logger
 	mu  struct {
@@ -31,12 +31,17 @@ func newLimitedLog(log *slog.Logger) *limitedLog {
 	return l
 }
 
+// write logs an event, at most once per logInterval.
 func (l *limitedLog) write(level slog.Level, event, peer, msg string, attrs ...slog.Attr) {
+	l.writeEvery(logInterval, level, event, peer, msg, attrs...)
+}
+
+func (l *limitedLog) writeEvery(interval time.Duration, level slog.Level, event, peer, msg string, attrs ...slog.Attr) {
 	key := logKey{event, peer}
 	now := time.Now()
 	l.mu.Lock()
 	state, seen := l.mu.last[key]
-	if seen && now.Sub(state.at) < logInterval {
+	if seen && now.Sub(state.at) < interval {
 		state.skipped++
 		l.mu.last[key] = state
 		l.mu.Unlock()
@@ -54,14 +59,15 @@ func (l *limitedLog) write(level slog.Level, event, peer, msg string, attrs ...s
 }
 
 // refused logs a refusal, whoever made it. Those that end by themselves while
-// the cluster starts are worth no warning.
+// the cluster starts are worth no warning. Two nodes that refuse each other do it
+// in both directions many times a second: that is one event.
 func (l *limitedLog) refused(r *Refusal, peer, msg string, attrs ...slog.Attr) {
 	level := slog.LevelWarn
 	if r.Transient() {
 		level = slog.LevelDebug
 	}
 	attrs = append(attrs, slog.String("code", string(r.Code)), slog.String("why", r.Text))
-	l.write(level, msg+string(knownCode(r.Code)), peer, msg, attrs...)
+	l.writeEvery(refusalInterval, level, "refused "+string(knownCode(r.Code)), peer, msg, attrs...)
 }
 
 // knownCode maps what is not one of our codes to one key.

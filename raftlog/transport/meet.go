@@ -23,7 +23,8 @@ type heard struct {
 
 // Meet makes this node a member of its cluster, unless it is one already, and
 // returns the cluster. It waits as long as it takes, until ctx ends.
-// [ErrFormattedAnew] and [ErrDisagree] are final: a person has to act.
+// [ErrFormattedAnew], [ErrDisagree] and [ErrStranger] are final: a person has to
+// act.
 func (m *Mux) Meet(ctx context.Context) (identity.Binding, error) {
 	if err := m.enter(); err != nil {
 		return identity.Binding{}, err
@@ -97,6 +98,11 @@ func (m *Mux) meetRound(ctx context.Context) (done bool, err error) {
 	b, err := decide(m.cfg.ClusterName, m.cfg.Self, answers)
 	if err != nil {
 		return false, err
+	}
+	select {
+	case err := <-m.fatal:
+		return false, err
+	default:
 	}
 	m.logMeeting(answers, b)
 	if b == nil {

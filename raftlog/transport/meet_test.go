@@ -187,9 +187,9 @@ func TestMeet_TwoWipedNodes(t *testing.T) {
 	}
 }
 
-// A node with another id that claims the very cluster is refused at both ends of
-// a dial, whichever node dials.
-func TestDial_WrongNodeID(t *testing.T) {
+// A node of another cluster with the same names is refused at both ends of a
+// dial, whichever node dials, and for what it is: not because its id is another.
+func TestDial_OtherCluster(t *testing.T) {
 	nodes := newCluster(t)
 	bindAll(t, nodes)
 	old := nodes["a"].binding
@@ -202,8 +202,8 @@ func TestDial_WrongNodeID(t *testing.T) {
 		n.mux.Listener(raftlog.StreamRaft)
 	}
 	_, err := b.mux.Dial(testContext(t), "a", raftlog.StreamRaft)
-	r := wantCode(t, err, transport.CodeNodeID, "a")
-	if !strings.Contains(r.Text, "node b was formatted anew") || !strings.Contains(r.Text, "cannot rejoin under its old name") {
+	r := wantCode(t, err, transport.CodeClusterID, "a")
+	if !strings.Contains(r.Text, "nodes b and a have directories of two clusters") || strings.Contains(r.Text, "formatted anew") {
 		t.Errorf("text %q", r.Text)
 	}
 	_, err = nodes["w"].mux.Dial(testContext(t), "b", raftlog.StreamRaft)

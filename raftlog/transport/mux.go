@@ -15,13 +15,14 @@ import (
 // Mux carries all streams of one node. It implements raftlog.Net.
 type Mux struct {
 	cfg    Config
-	tls    *tlsSetup // nil for plain
-	ln     net.Listener
+	tls    *tlsSetup    // nil for plain
+	ln     net.Listener // nil for a probe
 	log    *limitedLog
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the accepting goroutine, hellos, a running Meet
 	kick   chan struct{}  // somebody met us: it is up, so ask it now
+	fatal  chan error     // why this node can be no member, once
 
 	mu struct {
 		sync.Mutex
@@ -37,29 +38,19 @@ type Mux struct {
 
 var _ raftlog.Net = (*Mux)(nil)
 
-// Listen checks the configuration, opens the listener and answers hellos.
-func Listen(cfg Config) (*Mux, error) {
+// newMux checks the configuration and makes a Mux that can dial.
+func newMux(cfg Config) (*Mux, error) {
 	cfg.setDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Mux{cfg: cfg, log: newLimitedLog(cfg.Logger), kick: make(chan struct{}, 1)}
+	m := &Mux{cfg: cfg, log: newLimitedLog(cfg.Logger), kick: make(chan struct{}, 1), fatal: make(chan error, 1)}
 	if cfg.TLS != nil {
 		var err error
 		if m.tls, err = loadTLS(*cfg.TLS, cfg.Self.Name); err != nil {
 			return nil, err
 		}
 	}
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive()}
-	ln, err := lc.Listen(context.Background(), "tcp", cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen for peers at %s: %w", cfg.Listen, err)
-	}
-	if m.loopbackOnly() && !addrOf(ln.Addr()).IsLoopback() {
-		ln.Close()
-		return nil, fmt.Errorf("listen address %s leads to %s, which is not loopback: configure tls or set insecure_peers: true", cfg.Listen, ln.Addr())
-	}
-	m.ln = ln
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.mu.binding = cfg.Binding
 	m.mu.conns = make(map[net.Conn]struct{})
@@ -71,11 +62,39 @@ func Listen(cfg Config) (*Mux, error) {
 			m.mu.peers[p.Name] = new(peerState)
 		}
 	}
-	if m.tls == nil && cfg.InsecurePeers {
-		cfg.Logger.Warn("connections between nodes are plain and unauthenticated", slog.String("listen", ln.Addr().String()))
+	return m, nil
+}
+
+// Listen checks the configuration, opens the listener and answers hellos.
+func Listen(cfg Config) (*Mux, error) {
+	m, err := newMux(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.listen(); err != nil {
+		m.cancel()
+		return nil, err
 	}
 	m.wg.Go(m.acceptLoop)
 	return m, nil
+}
+
+func (m *Mux) listen() error {
+	cfg := &m.cfg
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive()}
+	ln, err := lc.Listen(context.Background(), "tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for peers at %s: %w", cfg.Listen, err)
+	}
+	if m.loopbackOnly() && !addrOf(ln.Addr()).IsLoopback() {
+		ln.Close()
+		return fmt.Errorf("listen address %s leads to %s, which is not loopback: configure tls or set insecure_peers: true", cfg.Listen, ln.Addr())
+	}
+	m.ln = ln
+	if m.tls == nil && cfg.InsecurePeers {
+		cfg.Logger.Warn("connections between nodes are plain and unauthenticated", slog.String("listen", ln.Addr().String()))
+	}
+	return nil
 }
 
 // loopbackOnly reports that no plain byte may leave this host.

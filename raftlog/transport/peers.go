@@ -34,6 +34,7 @@ type peerState struct {
 	streams int        // open, both directions
 	problem string
 	metUs   bool // it sent a Meet since this process started
+	foreign *foreign
 }
 
 // PeerInfo returns what is known of another member. The result is false for a
@@ -72,7 +73,7 @@ func (m *Mux) admit(conn, raw net.Conn, h *hello) (*stream, error) {
 		return nil, ErrBusy
 	}
 	p.streams++
-	p.addrs, p.format, p.problem = h.Addrs, h.Format, ""
+	p.addrs, p.format, p.problem, p.foreign = h.Addrs, h.Format, "", nil
 	p.remote = addrOf(raw.RemoteAddr())
 	return &stream{Conn: conn, m: m, raw: raw, peer: h.Node}, nil
 }
@@ -122,6 +123,9 @@ func (m *Mux) localAddrs(conn net.Conn) []netip.Addr {
 		}
 	}
 	add(addrOf(conn.LocalAddr()))
+	if m.ln == nil { // a probe
+		return addrs
+	}
 	listen := addrOf(m.ln.Addr())
 	if !listen.IsUnspecified() {
 		add(listen)

@@ -28,11 +28,7 @@ type task struct {
 // startCall makes a task of the record that was read and starts it. A non-nil
 // error ends the connection.
 func (c *conn) startCall(rec []byte) error {
-	t := c.srv.tasks.Get().(*task)
-	t.conn, t.rec, t.bytes = c, c.rec, c.taken
-	c.rec = nil
-	c.calls.Add(1)
-	t.call.Client = c.client
+	t := c.newTask()
 	err := rpc.ParseCall(rec, &t.call, &c.creds)
 	switch {
 	case errors.Is(err, rpc.ErrNotCall):
@@ -42,10 +38,7 @@ func (c *conn) startCall(rec []byte) error {
 		c.release(t)
 		return err
 	case err != nil:
-		t.beginReply(replyRoom)
-		t.w.Truncate(rpc.MarkLen)
-		rpc.AppendError(&t.w, t.call.XID, err)
-		c.send(t)
+		c.answerError(t, err)
 		return nil
 	}
 	t.entry = c.srv.table.find(t.call.Prog, t.call.Vers)
@@ -56,6 +49,24 @@ func (c *conn) startCall(rec []byte) error {
 	t.beginReply(replyRoom + c.srv.replySize(t.entry, &t.call))
 	go t.run()
 	return nil
+}
+
+// newTask makes a task of the record that was read.
+func (c *conn) newTask() *task {
+	t := c.srv.tasks.Get().(*task)
+	t.conn, t.rec, t.bytes = c, c.rec.buf, c.rec.room
+	c.rec.buf, c.rec.room, c.rec.connRoom = nil, 0, 0
+	c.calls.Add(1)
+	t.call.Client = c.client
+	return t
+}
+
+// answerError answers a call whose header is refused with err.
+func (c *conn) answerError(t *task, err error) {
+	t.beginReply(replyRoom)
+	t.w.Truncate(rpc.MarkLen)
+	rpc.AppendError(&t.w, t.call.XID, err)
+	c.send(t)
 }
 
 // refuse answers a call to a program or version that is not there.

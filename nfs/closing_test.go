@@ -143,6 +143,7 @@ func TestServe_AcceptErrors(t *testing.T) {
 		if d := time.Since(start); d != 35*time.Millisecond { // 5 + 10 + 20
 			t.Errorf("accepting again took %s", d)
 		}
+		synctest.Wait() // the next accept is under way
 		l.errs <- io.ErrNoProgress
 		l.conns <- nc // wakes the accept that was under way
 		if err := <-done; !errors.Is(err, io.ErrNoProgress) || errors.Is(err, nfs.ErrServerClosed) {

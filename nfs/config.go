@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"twofold/nfs/rpc"
@@ -16,10 +17,12 @@ type Limits struct {
 	Calls        int           // calls in flight in all; 4096
 	CallsPerConn int           // calls in flight of one connection; 512
 	Bytes        int           // bytes of records and replies in all; 256 MiB
+	Unfinished   int           // part of Bytes for large records that are still arriving; a quarter of Bytes
 	BytesPerConn int           // bytes of records and replies of one connection; 32 MiB
 	Record       int           // bytes of one record; rpc.DefaultRecordLimits
 	Fragments    int           // fragments of one record; rpc.DefaultRecordLimits
 	RecordTime   time.Duration // from a record's first byte to its last; 30 s
+	StallTime    time.Duration // for the next 64 KiB of a record, while others wait for room; 2 s
 	WriteTime    time.Duration // for one batch of replies; 30 s
 }
 
@@ -32,10 +35,12 @@ func DefaultLimits() Limits {
 		Calls:        4096,
 		CallsPerConn: 512,
 		Bytes:        256 << 20,
+		Unfinished:   64 << 20,
 		BytesPerConn: 32 << 20,
 		Record:       rpc.DefaultRecordLimits.Bytes,
 		Fragments:    rpc.DefaultRecordLimits.Fragments,
 		RecordTime:   30 * time.Second,
+		StallTime:    2 * time.Second,
 		WriteTime:    30 * time.Second,
 	}
 }
@@ -52,11 +57,15 @@ func (l Limits) withDefaults() Limits {
 			*f.field = *f.def
 		}
 	}
-	if l.RecordTime == 0 {
-		l.RecordTime = d.RecordTime
+	if l.Unfinished == 0 {
+		l.Unfinished = l.Bytes / 4
 	}
-	if l.WriteTime == 0 {
-		l.WriteTime = d.WriteTime
+	for _, f := range []struct{ field, def *time.Duration }{
+		{&l.RecordTime, &d.RecordTime}, {&l.StallTime, &d.StallTime}, {&l.WriteTime, &d.WriteTime},
+	} {
+		if *f.field == 0 {
+			*f.field = *f.def
+		}
 	}
 	return l
 }
@@ -68,15 +77,18 @@ func (l Limits) validate() error {
 		value int
 	}{
 		{"Conns", l.Conns}, {"Calls", l.Calls}, {"CallsPerConn", l.CallsPerConn},
-		{"Bytes", l.Bytes}, {"BytesPerConn", l.BytesPerConn},
+		{"Bytes", l.Bytes}, {"Unfinished", l.Unfinished}, {"BytesPerConn", l.BytesPerConn},
 		{"Record", l.Record}, {"Fragments", l.Fragments},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("nfs: limit %s is negative", f.name)
 		}
 	}
-	if l.RecordTime < 0 || l.WriteTime < 0 {
+	if l.RecordTime < 0 || l.StallTime < 0 || l.WriteTime < 0 {
 		return errors.New("nfs: a time limit is negative")
+	}
+	if d := l.withDefaults(); d.Unfinished >= d.Bytes {
+		return fmt.Errorf("nfs: limit Unfinished, %d, leaves nothing of Bytes, %d, for calls", d.Unfinished, d.Bytes)
 	}
 	return nil
 }
@@ -95,6 +107,13 @@ type Config struct {
 	Limits   Limits       // zero fields: DefaultLimits
 	Observer Observer     // nil: nobody is told
 	Logger   *slog.Logger // nil: nothing is logged
+	// Admit reports whether records over 4 KiB are taken from a client; nil
+	// means from everybody. It is asked before such a record gets any memory,
+	// from many goroutines, and must not block. The first large record of a
+	// client that is turned down is answered AUTH_BADCRED and ends the
+	// connection. Smaller calls are served: their programs refuse for
+	// themselves, with better reasons.
+	Admit func(client netip.AddrPort) bool
 }
 
 // Validate reports what is wrong with c.

@@ -50,9 +50,7 @@ type conn struct {
 	records *rpc.RecordReader
 	growFn  rpc.Grow
 	creds   rpc.CredCache
-	rec     *buffer // of the record that is being read, or nil
-	taken   int     // bytes taken from the budgets for it
-	timed   bool    // a read deadline is set
+	rec     incoming
 
 	out outbox
 }
@@ -64,6 +62,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.br = bufio.NewReaderSize(nc, readBuffer)
 	c.records = rpc.NewRecordReader(c.br, rpc.RecordLimits{Bytes: s.limits.Record, Fragments: s.limits.Fragments})
 	c.growFn = c.grow
+	c.rec.large.host, c.rec.large.cut = hostOf(c.client.Addr()), c.cutRecord
 	return c
 }
 
@@ -99,7 +98,10 @@ func (c *conn) readCalls() error {
 	for {
 		rec, err := c.records.Next(c.growFn)
 		if err == nil {
-			err = c.clearDeadline()
+			err = c.endRecord()
+		}
+		if errors.Is(err, errNotAdmitted) {
+			err = c.refuseLarge()
 		}
 		if err != nil {
 			c.dropRecord()
@@ -112,75 +114,6 @@ func (c *conn) readCalls() error {
 			return err
 		}
 	}
-}
-
-// grow provides the memory of a record (rpc.Grow). For its first fragment it
-// waits for room in the budgets: for that fragment if it is the only one, else
-// for the longest record there may be, so that nobody holds room and waits for
-// more.
-func (c *conn) grow(b []byte, n int, more bool) ([]byte, error) {
-	if c.rec == nil {
-		want := n
-		if more {
-			want = c.srv.limits.Record
-		}
-		if err := c.take(roomFor(want)); err != nil {
-			return nil, err
-		}
-		c.rec = c.srv.buffers.get(want)
-	}
-	// The client has begun a record that holds room: it has to end it in time.
-	if !c.timed && (more || c.br.Buffered() < n) {
-		c.timed = true
-		if err := c.setDeadline(time.Now().Add(c.srv.limits.RecordTime)); err != nil {
-			return nil, err
-		}
-	}
-	return c.rec.b[:len(b)+n], nil
-}
-
-// take counts a call with n bytes in both budgets.
-func (c *conn) take(n int) error {
-	if !c.inFlight.take(n, c.stop) {
-		return errStopped
-	}
-	if !c.srv.inFlight.take(n, c.stop) {
-		c.inFlight.release(1, n)
-		return errStopped
-	}
-	c.taken = n
-	return nil
-}
-
-// dropRecord gives back what a record holds that did not become a call.
-func (c *conn) dropRecord() {
-	if c.rec == nil {
-		return
-	}
-	c.srv.buffers.put(c.rec)
-	c.rec = nil
-	c.inFlight.release(1, c.taken)
-	c.srv.inFlight.release(1, c.taken)
-}
-
-func (c *conn) clearDeadline() error {
-	if !c.timed {
-		return nil
-	}
-	c.timed = false
-	return c.setDeadline(time.Time{})
-}
-
-// setDeadline sets the read deadline, unless reading was stopped: stopReading
-// sets one of its own after it has closed c.stop, so one of the two is seen.
-func (c *conn) setDeadline(t time.Time) error {
-	if err := c.nc.SetReadDeadline(t); err != nil {
-		return err
-	}
-	if c.isStopped() {
-		return errStopped
-	}
-	return nil
 }
 
 func (c *conn) isStopped() bool {
@@ -199,6 +132,12 @@ func (c *conn) stopReading() {
 		close(c.stop)
 		_ = c.nc.SetReadDeadline(longPast) // fails only on a closed connection
 	})
+}
+
+// cutRecord ends the read of a record that stalls. The intake calls it, only
+// while that record is being read.
+func (c *conn) cutRecord() {
+	_ = c.nc.SetReadDeadline(longPast) // fails only on a closed connection
 }
 
 // abort closes the connection at once. It may be called from any goroutine and

@@ -30,6 +30,31 @@
 // time, close the connection; so does a record over the limit. A connection
 // over the limit on connections is closed at once.
 //
+// # Records that are not complete
+//
+// What a record mark announces takes no memory; what has arrived does. A record
+// of up to 8 KiB is awaited in the buffer that its connection has anyway. A
+// larger one moves from there into the intake, a part of the bytes of its own
+// (Limits.Unfinished), and gets a larger buffer when it has filled the one it
+// has: 16, 64, 256 KiB, then all of it. Only a complete record becomes a call
+// and takes from the budget of calls, so a call that is complete never waits for
+// one that is not. A client without permission for anything (Config.Admit)
+// gets no further than 4 KiB.
+//
+// Halves of records may wait for room that other halves hold, but not for ever.
+// The oldest record in the intake never waits for room there, though the intake
+// exceed its limit by that one record. It either arrives, or fails with its
+// connection, at the latest when Limits.RecordTime is up. An arrived record
+// waits only for calls in flight, which need nothing from the intake: their
+// handlers and replies are charged without waiting. So the oldest leaves, the
+// next becomes the oldest, and each has its turn. Its connection's own budget
+// is taken before it enters, from that connection's earlier calls. While others
+// wait, who makes no progress for Limits.StallTime is cut off earlier.
+//
+// The hosts share the intake: the records of one never take more of it than
+// they leave free. A host that sends many halves holds up itself, and those who
+// share its address; others find room at once.
+//
 // # Concurrency
 //
 //	goroutine      started by   ends when                            owns
@@ -42,8 +67,11 @@
 // becomes the writer and goes on until no reply is left; calls that end
 // meanwhile leave theirs to it, so that replies gather in one system call.
 //
+// While records wait for room in the intake a timer looks for those that stall.
+//
 // Lock order: Server.mu, then nothing; conn.out, then nothing; budget.mu, then
-// nothing. No lock is held while a socket is read or written or a handler runs.
+// nothing; intake.mu, then nothing. No lock is held while a socket is read or
+// written or a handler runs; under intake.mu a read deadline may be set.
 //
 // [Server.Shutdown] is the planned end: no new calls, calls in flight are
 // finished and answered, connections close with FIN. [Server.Close] is the

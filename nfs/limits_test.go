@@ -18,10 +18,16 @@ import (
 func startMem(t *testing.T, h rpc.Handler, change func(*nfs.Config)) (dial func() net.Conn, stop func()) {
 	t.Helper()
 	l := newMemListener()
+	return l.dial, startOn(t, l, h, change)
+}
+
+// startOn serves h on l and returns a function that ends the server.
+func startOn(t *testing.T, l net.Listener, h rpc.Handler, change func(*nfs.Config)) (stop func()) {
+	t.Helper()
 	s := newServer(t, h, change)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
-	return l.dial, func() {
+	return func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -107,7 +113,7 @@ func TestLimits_CallsInAll(t *testing.T) {
 func TestLimits_Bytes(t *testing.T) {
 	for name, set := range map[string]func(*nfs.Config){
 		"of one connection": func(c *nfs.Config) { c.Limits.BytesPerConn = 100 << 10 },
-		"in all":            func(c *nfs.Config) { c.Limits.Bytes = 100 << 10 },
+		"in all":            func(c *nfs.Config) { c.Limits.Bytes, c.Limits.Unfinished = 140<<10, 40<<10 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

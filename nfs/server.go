@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -23,8 +24,10 @@ type Server struct {
 	limits   Limits
 	observer Observer
 	log      *slog.Logger
-	noisy    logLimit // for events that a client can cause at will
+	noisy    logLimit                  // for events that a client can cause at will
+	admit    func(netip.AddrPort) bool // nil: everybody
 	inFlight budget
+	intake   *intake
 	buffers  pool
 	tasks    sync.Pool
 
@@ -54,6 +57,7 @@ func NewServer(cfg Config) (*Server, error) {
 		limits:   cfg.Limits.withDefaults(),
 		observer: cfg.Observer,
 		log:      cfg.Logger,
+		admit:    cfg.Admit,
 	}
 	if s.observer == nil {
 		s.observer = nobody{}
@@ -61,7 +65,8 @@ func NewServer(cfg Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.inFlight.maxCalls, s.inFlight.maxBytes = s.limits.Calls, s.limits.Bytes
+	s.inFlight.maxCalls, s.inFlight.maxBytes = s.limits.Calls, s.limits.Bytes-s.limits.Unfinished
+	s.intake = newIntake(s.limits.Unfinished, s.limits.StallTime)
 	s.tasks.New = func() any { return new(task) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.listeners = make(map[net.Listener]struct{})

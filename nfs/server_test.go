@@ -332,6 +332,7 @@ func TestNewServer_Refuses(t *testing.T) {
 		{"no handler", nfs.Config{Programs: []nfs.Program{{Number: 1, Version: 1}}}},
 		{"a program twice", nfs.Config{Programs: []nfs.Program{one, one}}},
 		{"a negative limit", nfs.Config{Programs: []nfs.Program{one}, Limits: nfs.Limits{Calls: -1}}},
+		{"no bytes for calls", nfs.Config{Programs: []nfs.Program{one}, Limits: nfs.Limits{Bytes: 1 << 20, Unfinished: 1 << 20}}},
 		{"a negative time", nfs.Config{Programs: []nfs.Program{one}, Limits: nfs.Limits{WriteTime: -1}}},
 	} {
 		if _, err := nfs.NewServer(c.cfg); err == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"twofold/metrics"
@@ -34,6 +35,10 @@ func (n *node) openNFS() error {
 		},
 		Observer: n.metrics.nfs,
 		Logger:   n.log,
+		Admit: func(client netip.AddrPort) bool {
+			_, ok := exports.Find(client)
+			return ok
+		},
 	})
 	return err
 }

@@ -24,11 +24,12 @@ import (
 )
 
 // Bounds of the bombardment. The connections stay below what one port takes
-// (1,024), and their half records below its budget (256 MiB).
+// (1,024); what their half records announce is more than twice its budget of
+// 256 MiB.
 const (
 	attackers     = 48  // at a time
 	attacks       = 480 // connections in all
-	halfRecords   = 32  // connections that stay within a record of 1 MiB
+	halfRecords   = 600 // connections that stay within a record of 1 MiB
 	attackLimit   = 5 * time.Second
 	maxCallTime   = 3 * time.Second // of an honest client meanwhile
 	maxExtraFiles = 40              // descriptors more than before, at the end

@@ -39,7 +39,9 @@ type RecordLimits struct {
 var DefaultRecordLimits = RecordLimits{Bytes: 1<<20 + 16<<10, Fragments: 1024}
 
 // Grow returns b lengthened by n bytes of any content, moved if need be. With
-// more set the record goes on after these n bytes. An error ends the reading.
+// more set the record goes on after these n bytes. It may lengthen b by fewer,
+// at least one if n is not zero; once those are read it is called for the rest.
+// An error ends the reading.
 type Grow func(b []byte, n int, more bool) ([]byte, error)
 
 // RecordReader reassembles records from a byte stream.
@@ -73,14 +75,31 @@ func (rr *RecordReader) Next(grow Grow) ([]byte, error) {
 		if n > rr.limits.Bytes-len(rec) {
 			return nil, fmt.Errorf("%w: %d bytes, %d are allowed", ErrRecordTooLong, len(rec)+n, rr.limits.Bytes)
 		}
-		off := len(rec)
-		if rec, err = grow(rec, n, !last); err != nil {
+		if rec, err = rr.readFragment(rec, n, !last, grow); err != nil {
 			return nil, err
 		}
-		if _, err = io.ReadFull(rr.r, rec[off:]); err != nil {
+		if last {
+			return rec, nil
+		}
+	}
+}
+
+// readFragment reads n bytes behind rec, in as many steps as grow makes of them.
+func (rr *RecordReader) readFragment(rec []byte, n int, more bool, grow Grow) ([]byte, error) {
+	for {
+		longer, err := grow(rec, n, more)
+		if err != nil {
+			return nil, err
+		}
+		got := len(longer) - len(rec)
+		if got < min(n, 1) || got > n {
+			return nil, fmt.Errorf("rpc: grow gave %d bytes for %d", got, n)
+		}
+		if _, err := io.ReadFull(rr.r, longer[len(rec):]); err != nil {
 			return nil, unexpected(err)
 		}
-		if last {
+		rec, n = longer, n-got
+		if n == 0 {
 			return rec, nil
 		}
 	}

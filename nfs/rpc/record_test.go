@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -53,6 +54,34 @@ func TestRecordReader_TellsGrowWhetherMoreComes(t *testing.T) {
 	})
 	if err != nil || len(calls) != 2 || !calls[0] || calls[1] {
 		t.Errorf("calls %v, error %v", calls, err)
+	}
+}
+
+// Grow may give less than was asked for, and is asked again.
+func TestRecordReader_GrowsInSteps(t *testing.T) {
+	stream := join(frag(false, "12345"), frag(true, "678"), frag(true, "next"))
+	rr := rpc.NewRecordReader(bytes.NewReader(stream), rpc.DefaultRecordLimits)
+	var asked []int
+	steps := func(b []byte, n int, more bool) ([]byte, error) {
+		asked = append(asked, n)
+		return grow(b, min(n, 2), more)
+	}
+	for _, want := range []string{"12345678", "next"} {
+		if rec, err := rr.Next(steps); err != nil || string(rec) != want {
+			t.Fatalf("record %q, %v; want %q", rec, err, want)
+		}
+	}
+	if want := []int{5, 3, 1, 3, 1, 4, 2}; !slices.Equal(asked, want) {
+		t.Errorf("grow was asked for %v, want %v", asked, want)
+	}
+}
+
+func TestRecordReader_RefusesBadGrow(t *testing.T) {
+	for name, by := range map[string]int{"nothing": 0, "too much": 5} {
+		rr := rpc.NewRecordReader(bytes.NewReader(frag(true, "1234")), rpc.DefaultRecordLimits)
+		if _, err := rr.Next(func(b []byte, _ int, _ bool) ([]byte, error) { return append(b, make([]byte, by)...), nil }); err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -261,6 +262,11 @@ func (n *node) run(ctx context.Context) error {
 	n.serve("observer", func() error { return n.observe(ctx, p) })
 	if n.cfg.isData() {
 		n.serve("nfs", func() error {
+			// Clients wait in the listener's queue meanwhile: whoever has a
+			// handle knows a volume that this node has yet to read in its log.
+			if !awaitVolume(ctx, p.store) {
+				return nil
+			}
 			if err := n.nfs.Serve(n.nfsListener); !errors.Is(err, nfs.ErrServerClosed) {
 				return err
 			}
@@ -268,6 +274,25 @@ func (n *node) run(ctx context.Context) error {
 		})
 	}
 	return n.wait(ctx)
+}
+
+// volumePoll is how often a node that starts looks whether it knows its volume.
+const volumePoll = 10 * time.Millisecond
+
+// awaitVolume returns true once the volume is known, false if ctx ends first.
+func awaitVolume(ctx context.Context, s *replica.Store) bool {
+	tick := time.NewTicker(volumePoll)
+	defer tick.Stop()
+	for {
+		if _, err := s.Volume(); err == nil {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // wait returns nil when ctx ends, or why the node cannot go on. That most members

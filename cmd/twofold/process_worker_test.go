@@ -42,7 +42,6 @@ type worker struct {
 	open    []openCase           // calls whose outcome is unknown
 	serial  int                  // of the last name and the last content
 	resent  int                  // calls that were answered after they had been sent again
-	known   int                  // of these, the ones that had been done before
 
 	peekConn *client.Client // to the node that it does not work at
 	peekNode int
@@ -126,10 +125,8 @@ func (w *worker) retire(name string) {
 }
 
 // settle takes over the state after a call: changed names with their files,
-// nil for a name that is gone. After a call that was sent again the names are
-// left alone: a first copy of it that is still on its way must find nothing
-// newer that it could spoil. (There is no duplicate request cache yet.)
-func (w *worker) settle(again bool, changed map[string]*workFile) {
+// nil for a name that is gone.
+func (w *worker) settle(changed map[string]*workFile) {
 	for name, f := range changed {
 		w.retire(name)
 		if f == nil {
@@ -137,9 +134,7 @@ func (w *worker) settle(again bool, changed map[string]*workFile) {
 			continue
 		}
 		w.present[name] = f
-		if !again {
-			w.inUse = append(w.inUse, name)
-		}
+		w.inUse = append(w.inUse, name)
 	}
 }
 
@@ -160,9 +155,9 @@ func (w *worker) leave(changed map[string]*workFile) {
 	w.open = append(w.open, c)
 }
 
-// change makes a call that changes names. happened are the statuses that a
-// repetition gets if the call had been done before.
-func (w *worker) change(what string, changed map[string]*workFile, happened client.Status, f call) error {
+// change makes a call that changes names. A call that had to be sent again is
+// answered as the first time: exactly once, whichever node it goes to.
+func (w *worker) change(what string, changed map[string]*workFile, f call) error {
 	out := &w.out[w.node]
 	out.Add(1)
 	st, again, err := w.do(f)
@@ -173,16 +168,13 @@ func (w *worker) change(what string, changed map[string]*workFile, happened clie
 		return err
 	case err != nil:
 		return fmt.Errorf("%s: %w", what, err)
-	case st != client.OK && (!again || happened == client.OK || st != happened):
+	case st != client.OK:
 		return fmt.Errorf("%s at %s, sent again %t: %w", what, dataNames[w.node], again, st)
 	}
 	if again {
 		w.resent++
 	}
-	if st != client.OK {
-		w.known++
-	}
-	w.settle(again, changed)
+	w.settle(changed)
 	w.done[w.node].Add(1)
 	return nil
 }
@@ -190,7 +182,7 @@ func (w *worker) change(what string, changed map[string]*workFile, happened clie
 func (w *worker) create() error {
 	name, file := w.newName(), &workFile{data: []byte{}}
 	how := client.CreateHow{Mode: vfs.CreateGuarded, Attr: client.SetAttr{Mode: client.Ptr(uint32(0o640))}}
-	return w.change("CREATE "+name, map[string]*workFile{name: file}, client.ErrExist, func(ctx context.Context, c *client.Client) (client.Status, error) {
+	return w.change("CREATE "+name, map[string]*workFile{name: file}, func(ctx context.Context, c *client.Client) (client.Status, error) {
 		res, err := c.Create(ctx, w.dir, name, how)
 		file.fh = res.FH
 		return res.Status, err
@@ -206,7 +198,7 @@ func (w *worker) write(off, size int) error {
 	copy(file.data, old.data)
 	copy(file.data[off:], data)
 	what := fmt.Sprintf("WRITE %s, %d bytes at %d", name, size, off)
-	return w.change(what, map[string]*workFile{name: file}, client.OK, func(ctx context.Context, c *client.Client) (client.Status, error) {
+	return w.change(what, map[string]*workFile{name: file}, func(ctx context.Context, c *client.Client) (client.Status, error) {
 		res, err := c.Write(ctx, old.fh, uint64(off), data, client.Unstable)
 		if err == nil && res.Status == client.OK && (int(res.Count) != size || res.Committed != client.FileSync) {
 			err = fmt.Errorf("%d of %d bytes, committed %d", res.Count, size, res.Committed)
@@ -221,7 +213,7 @@ func (w *worker) truncate() error {
 	file := &workFile{fh: old.fh, data: make([]byte, size)}
 	copy(file.data, old.data)
 	what := fmt.Sprintf("SETATTR %s, size %d", name, size)
-	return w.change(what, map[string]*workFile{name: file}, client.OK, func(ctx context.Context, c *client.Client) (client.Status, error) {
+	return w.change(what, map[string]*workFile{name: file}, func(ctx context.Context, c *client.Client) (client.Status, error) {
 		res, err := c.Setattr(ctx, old.fh, client.SetAttr{Size: client.Ptr(uint64(size))}, nil)
 		return res.Status, err
 	})
@@ -235,7 +227,7 @@ func (w *worker) rename(to string) error {
 	}
 	changed := map[string]*workFile{from: nil, to: w.present[from]}
 	what := "RENAME " + from + " to " + to
-	return w.change(what, changed, client.ErrNoEnt, func(ctx context.Context, c *client.Client) (client.Status, error) {
+	return w.change(what, changed, func(ctx context.Context, c *client.Client) (client.Status, error) {
 		res, err := c.Rename(ctx, w.dir, from, w.dir, to)
 		return res.Status, err
 	})
@@ -243,7 +235,7 @@ func (w *worker) rename(to string) error {
 
 func (w *worker) remove() error {
 	name := w.pick()
-	return w.change("REMOVE "+name, map[string]*workFile{name: nil}, client.ErrNoEnt, func(ctx context.Context, c *client.Client) (client.Status, error) {
+	return w.change("REMOVE "+name, map[string]*workFile{name: nil}, func(ctx context.Context, c *client.Client) (client.Status, error) {
 		res, err := c.Remove(ctx, w.dir, name)
 		return res.Status, err
 	})

@@ -16,11 +16,11 @@
 //     the answer. The exceptions are a handle that names nothing, and
 //     NFS3ERR_JUKEBOX, which is given when nothing was asked.
 //   - A verdict ([vfs.Kind]) becomes a status by one table, status.go.
-//   - An availability error is never a verdict. If it promises that the change
-//     was never handed to the log ([vfs.NeverProposed]) the client is told to
-//     come back, NFS3ERR_JUKEBOX. Every other one gets no answer at all
-//     ([rpc.ErrDrop]), so that the client asks again with the same XID (rule
-//     R12). A read that meets [vfs.ErrCorrupt] is answered NFS3ERR_IO and logged
+//   - An availability error is never a verdict. A read that it ends
+//     ([vfs.NeverProposed]) is told to come back, NFS3ERR_JUKEBOX. A change gets
+//     no answer at all ([rpc.ErrDrop]), so that the client asks again with the
+//     same XID (rule R12): even if this copy of the call was not handed to the
+//     log, an earlier one may have been, at another node or before a restart. A read that meets [vfs.ErrCorrupt] is answered NFS3ERR_IO and logged
 //     as an error.
 //   - Arguments that do not decode are [rpc.ErrGarbageArgs]; a procedure over 21
 //     is [rpc.ErrProcUnavail]. As in knfsd, bytes after the arguments are

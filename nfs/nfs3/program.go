@@ -68,34 +68,37 @@ type procedure struct {
 	// failWords is the length, in XDR words, of what follows the status of an
 	// error reply without attributes. They are all zero: "not there".
 	failWords int
-	serve     func(*request) error
+	// change says that the procedure changes the volume, so that it must not
+	// happen twice if the client repeats the call.
+	change bool
+	serve  func(*request) error
 }
 
 // procedures is indexed by procedure number (RFC 1813 section 3.3). It is
 // never written to.
 var procedures = [...]procedure{
-	0:  {"null", 0, (*request).null},
-	1:  {"getattr", 0, (*request).getattr},
-	2:  {"setattr", wccWords, (*request).setattr},
-	3:  {"lookup", attrWords, (*request).lookup},
-	4:  {"access", attrWords, (*request).access},
-	5:  {"readlink", attrWords, (*request).readlink},
-	6:  {"read", attrWords, (*request).read},
-	7:  {"write", wccWords, (*request).write},
-	8:  {"create", wccWords, (*request).create},
-	9:  {"mkdir", wccWords, (*request).mkdir},
-	10: {"symlink", wccWords, (*request).symlink},
-	11: {"mknod", wccWords, (*request).mknod},
-	12: {"remove", wccWords, (*request).remove},
-	13: {"rmdir", wccWords, (*request).rmdir},
-	14: {"rename", 2 * wccWords, (*request).rename},
-	15: {"link", attrWords + wccWords, (*request).link},
-	16: {"readdir", attrWords, (*request).readdir},
-	17: {"readdirplus", attrWords, (*request).readdirplus},
-	18: {"fsstat", attrWords, (*request).fsstat},
-	19: {"fsinfo", attrWords, (*request).fsinfo},
-	20: {"pathconf", attrWords, (*request).pathconf},
-	21: {"commit", wccWords, (*request).commit},
+	0:  {"null", 0, false, (*request).null},
+	1:  {"getattr", 0, false, (*request).getattr},
+	2:  {"setattr", wccWords, true, (*request).setattr},
+	3:  {"lookup", attrWords, false, (*request).lookup},
+	4:  {"access", attrWords, false, (*request).access},
+	5:  {"readlink", attrWords, false, (*request).readlink},
+	6:  {"read", attrWords, false, (*request).read},
+	7:  {"write", wccWords, true, (*request).write},
+	8:  {"create", wccWords, true, (*request).create},
+	9:  {"mkdir", wccWords, true, (*request).mkdir},
+	10: {"symlink", wccWords, true, (*request).symlink},
+	11: {"mknod", wccWords, true, (*request).mknod},
+	12: {"remove", wccWords, true, (*request).remove},
+	13: {"rmdir", wccWords, true, (*request).rmdir},
+	14: {"rename", 2 * wccWords, true, (*request).rename},
+	15: {"link", attrWords + wccWords, true, (*request).link},
+	16: {"readdir", attrWords, false, (*request).readdir},
+	17: {"readdirplus", attrWords, false, (*request).readdirplus},
+	18: {"fsstat", attrWords, false, (*request).fsstat},
+	19: {"fsinfo", attrWords, false, (*request).fsinfo},
+	20: {"pathconf", attrWords, false, (*request).pathconf},
+	21: {"commit", wccWords, false, (*request).commit},
 }
 
 // Words of a post_op_attr and of a wcc_data in which nothing is there.
@@ -142,14 +145,16 @@ func (p *Program) settle(q *request, proc *procedure, err error) error {
 		return rpc.ErrGarbageArgs
 	case errors.As(err, &refused):
 		q.reply(status(refused))
-	case vfs.NeverProposed(err):
+	case vfs.NeverProposed(err) && !proc.change:
 		q.reply(statusJukebox)
 	case !q.proposed && errors.Is(err, vfs.ErrCorrupt):
 		p.log.error("stored state is corrupt", proc.name, q.call, err)
 		q.reply(statusIO)
 	default:
 		// A change may have happened, or the node cannot tell what is true:
-		// silence makes the client ask again with the same XID (rule R12).
+		// silence makes the client ask again with the same XID (rule R12). That
+		// this copy of a call was never proposed says nothing of an earlier
+		// copy, and JUKEBOX would have the client come back under a new XID.
 		p.log.warn("call left unanswered", proc.name, q.call, err)
 		return rpc.ErrDrop
 	}

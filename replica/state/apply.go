@@ -74,6 +74,7 @@ func (s *State) mayApply(index uint64) (skip bool, err error) {
 // apply runs one command. Time moves on with each, whatever its verdict.
 func (t *txn) apply(cmd *command.Command) vfs.Result {
 	t.super.lastTime = max(cmd.Time, t.super.lastTime+1)
+	t.turn()
 	c := &call{
 		txn: t, cred: cmd.Cred, now: t.super.lastTime, seed: cmd.Seed,
 		noSpace: cmd.Flags&command.FlagNoSpace != 0,
@@ -90,7 +91,15 @@ func (t *txn) apply(cmd *command.Command) vfs.Result {
 	case cmd.Volume != t.super.ID:
 		return vfs.Result{Kind: vfs.BadHandle}
 	}
-	return c.change(cmd.Op)
+	if cmd.ID.IsZero() {
+		return c.change(cmd.Op)
+	}
+	if res, ok := t.answer(cmd.ID); ok {
+		return res
+	}
+	res := c.change(cmd.Op)
+	t.remember(cmd.ID, res)
+	return res
 }
 
 func (c *call) change(op any) vfs.Result {

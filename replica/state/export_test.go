@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"twofold/replica/command"
 	"twofold/replica/vfs"
 )
 
@@ -112,6 +113,13 @@ func (c *checker) record(key, v []byte) error {
 			return fmt.Errorf("block %d of inode %d has %d bytes: %+v", number, ino, len(v), n)
 		}
 		return nil
+	case tableDuplicate:
+		g := be.Uint64(key[prefixLen:])
+		if now := c.s.mu.super.generation; len(key) != prefixLen+8+32 || g > now || g+1 < now {
+			return fmt.Errorf("answer %x in generation %d of %d", key, g, now)
+		}
+		_, err := command.DecodeResult(v)
+		return err
 	default:
 		return fmt.Errorf("unknown key %x", key)
 	}
@@ -167,4 +175,16 @@ func (c *checker) inodes() error {
 		return fmt.Errorf("volume says %d inodes and %d bytes, there are %d and %d", v.inodes, v.bytes, len(c.all), bytes)
 	}
 	return nil
+}
+
+// Answers counts the records of the duplicate request cache.
+func (s *State) Answers() (n int, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableDuplicate}, UpperBound: []byte{tableDuplicate + 1}})
+	if err != nil {
+		return 0, err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		n++
+	}
+	return n, it.Close()
 }

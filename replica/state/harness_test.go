@@ -46,6 +46,7 @@ type harness struct {
 	s     *state.State
 	index uint64
 	clock vfs.Time
+	xid   uint32 // of the last command: each is a call of its own
 	flags command.Flags
 	log   [][]byte // batches, by index - 1
 }
@@ -97,8 +98,15 @@ func (h *harness) reopen() {
 
 func (h *harness) command(cred vfs.Cred, op any) []byte {
 	h.t.Helper()
+	h.xid++
+	return h.callAs(vfs.CallID{Client: [16]byte{15: 7}, XID: h.xid, Proc: 1, Sum: 99}, cred, op)
+}
+
+// callAs encodes a command that bears a given identity.
+func (h *harness) callAs(id vfs.CallID, cred vfs.Cred, op any) []byte {
+	h.t.Helper()
 	enc, err := command.Append(nil, &command.Command{
-		Header: command.Header{Volume: testVolume, Flags: h.flags, Cred: cred}, Op: op,
+		Header: command.Header{Volume: testVolume, Flags: h.flags, ID: id, Cred: cred}, Op: op,
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -20,7 +20,7 @@ const (
 	tableCookie byte = 0x13 // directory, cookie
 	tableBlock  byte = 0x14 // inode, block number
 
-	tableDuplicate byte = 0x20 // reserved: answers to calls that may be repeated
+	tableDuplicate byte = 0x20 // generation, call identity: the answer (duplicate.go)
 	tableLock      byte = 0x21 // reserved: NLM locks and who watches whom
 	tableQuota     byte = 0x22 // reserved
 	tableSnapshot  byte = 0x23 // reserved
@@ -48,7 +48,7 @@ const (
 // reservedTables are those that no code writes yet.
 func reservedTables() []byte {
 	return []byte{
-		tableDuplicate, tableLock, tableQuota, tableSnapshot,
+		tableLock, tableQuota, tableSnapshot,
 		tableACL, tableExport, tableMember, tableOrphan,
 	}
 }

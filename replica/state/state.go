@@ -14,7 +14,7 @@ import (
 
 // FormatVersion is the version of the keys and records that this program
 // reads and writes.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // ErrFormat is returned by Open for a state of another format version.
 var ErrFormat = errors.New("state format not supported")

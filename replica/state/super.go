@@ -8,6 +8,7 @@ import (
 const (
 	tagVolume   byte = 1 // 36 bytes: UUID, handle key, block size u32
 	tagCounters byte = 2 // 32 bytes: next inode, last time, inodes, bytes
+	tagAnswers  byte = 3 // 16 bytes: generation of remembered answers, its beginning
 )
 
 // super is the record of the volume: its constants and its counters.
@@ -17,7 +18,8 @@ type super struct {
 	lastTime vfs.Time // of the latest command; the next one is later
 	inodes   uint64   // in use
 	bytes    uint64   // of file data stored
-	unknown  []byte
+	duplicates
+	unknown []byte
 }
 
 // formatted reports that the volume exists.
@@ -33,6 +35,9 @@ func appendSuper(b []byte, v *super) []byte {
 	b = be.AppendUint64(b, uint64(v.lastTime))
 	b = be.AppendUint64(b, v.inodes)
 	b = be.AppendUint64(b, v.bytes)
+	b = append(b, tagAnswers, 16)
+	b = be.AppendUint64(b, v.generation)
+	b = be.AppendUint64(b, uint64(v.since))
 	return append(b, v.unknown...)
 }
 
@@ -49,7 +54,9 @@ func decodeSuper(key, b []byte) (super, error) {
 		case tag == tagCounters && len(f) == 32:
 			v.nextIno, v.lastTime = vfs.Ino(be.Uint64(f)), vfs.Time(be.Uint64(f[8:]))
 			v.inodes, v.bytes = be.Uint64(f[16:]), be.Uint64(f[24:])
-		case tag == tagVolume || tag == tagCounters:
+		case tag == tagAnswers && len(f) == 16:
+			v.generation, v.since = be.Uint64(f), vfs.Time(be.Uint64(f[8:]))
+		case tag == tagVolume || tag == tagCounters || tag == tagAnswers:
 			return true, corrupt(key, "volume field %d of %d bytes", tag, len(f))
 		default:
 			return false, nil

@@ -18,11 +18,16 @@ type txn struct {
 	s   *State
 	err error
 
-	super    super
-	nodes    map[vfs.Ino]*node
-	order    []*node // nodes in the order of first use, so that batches are alike
-	entries  map[entryName]*entry
-	inOrder  []*entry
+	super   super
+	nodes   map[vfs.Ino]*node
+	order   []*node // nodes in the order of first use, so that batches are alike
+	entries map[entryName]*entry
+	inOrder []*entry
+
+	answers     map[vfs.CallID]int // places in answerOrder
+	answerOrder []answered
+	turned      bool // a generation of answers began in this entry
+
 	keyBuf   []byte
 	valueBuf []byte
 }
@@ -62,7 +67,7 @@ type entry struct {
 }
 
 func newTxn(s *State) *txn {
-	return &txn{s: s, nodes: make(map[vfs.Ino]*node), entries: make(map[entryName]*entry)}
+	return &txn{s: s, nodes: make(map[vfs.Ino]*node), entries: make(map[entryName]*entry), answers: make(map[vfs.CallID]int)}
 }
 
 // begin empties t for the next entry.
@@ -71,6 +76,8 @@ func (t *txn) begin() {
 	clear(t.entries)
 	clear(t.order)
 	clear(t.inOrder)
+	clear(t.answers)
+	t.answerOrder, t.turned = t.answerOrder[:0], false
 	t.order, t.inOrder, t.err = t.order[:0], t.inOrder[:0], nil
 	t.super = t.s.mu.super // The apply goroutine is the only one to change it.
 }
@@ -193,7 +200,12 @@ func (t *txn) fill(b *pebble.Batch, index, term uint64) error {
 			return err
 		}
 	}
-	if t.super.formatted() {
+	if err := t.fillAnswers(b); err != nil {
+		return err
+	}
+	if !t.super.formatted() {
+		t.super = super{} // nothing of it is stored, so nothing may be remembered
+	} else {
 		t.keyBuf = superKey(t.keyBuf[:0], t.super.ID)
 		t.valueBuf = appendSuper(t.valueBuf[:0], &t.super)
 		if err := b.Set(t.keyBuf, t.valueBuf, nil); err != nil {

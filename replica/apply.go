@@ -47,15 +47,34 @@ func (s *Store) runApply() {
 		case entries := <-s.committed:
 			for _, e := range entries {
 				if err := s.applyEntry(e); err != nil {
-					close(s.broken)
-					s.fail(fmt.Errorf("replica: apply of entry %d: %w", e.Index, err))
+					s.breakDown(fmt.Errorf("replica: apply of entry %d: %w", e.Index, err))
 					return
 				}
 			}
+		case <-s.broken:
+			return
 		case <-s.closed:
 			return
 		}
 	}
+}
+
+// watchState ends the Store's work when its state can no longer be written out.
+// The apply goroutine may hang in the state by then.
+func (s *Store) watchState() {
+	select {
+	case <-s.state.Failed():
+		s.breakDown(fmt.Errorf("replica: %w", s.state.Failure()))
+	case <-s.closed:
+	}
+}
+
+// breakDown ends applying for good, and tells the process why.
+func (s *Store) breakDown(err error) {
+	s.breakOnce.Do(func() {
+		close(s.broken)
+		s.fail(err)
+	})
 }
 
 // applyEntry applies one entry, answers who waits for its changes, and moves

@@ -28,9 +28,10 @@
 //
 // # Concurrency
 //
-// Goroutines of a Store, from Open (apply) and Start (the others) until Stop and Close:
+// Goroutines of a Store, from Open (apply, watch) and Start (the others) until Stop and Close:
 //
 //	apply      the only one that changes the state; takes committed entries in order
+//	watch      ends the Store when its state can no longer be written to disk
 //	propose    builds one log entry at a time from the queue and waits for it
 //	lead       begins each term of this node with an entry, and formats the volume once
 //	barrier    one at a time, while reads wait: one round for all of them

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"time"
@@ -191,6 +192,9 @@ func (s *Store) beginTerm(lost <-chan struct{}) bool {
 		s.fail(err)
 		return false
 	}
-	_, err = s.mutate(ctx, &vfs.Call{}, &format)
+	res, err := s.mutate(ctx, &vfs.Call{}, &format)
+	if err == nil && res.Kind != vfs.OK && res.Kind != vfs.Exist {
+		s.fail(fmt.Errorf("replica: the volume cannot be formatted as configured: %s", res.Kind))
+	}
 	return err == nil
 }

@@ -55,14 +55,15 @@ type Store struct {
 	// it is committed, because it asked for a read index.
 	nudged atomic.Uint64
 
-	started  atomic.Bool   // Start has set log, peers and server
-	stopped  chan struct{} // closed by Stop
-	closed   chan struct{} // closed by Close
-	broken   chan struct{} // closed when the apply goroutine failed
-	stopOnce sync.Once
-	running  sync.WaitGroup // what Start began
-	applying sync.WaitGroup // the apply goroutine
-	fatal    chan error     // capacity 1
+	started   atomic.Bool   // Start has set log, peers and server
+	stopped   chan struct{} // closed by Stop
+	closed    chan struct{} // closed by Close
+	broken    chan struct{} // closed when the apply goroutine failed
+	stopOnce  sync.Once
+	breakOnce sync.Once
+	running   sync.WaitGroup // what Start began
+	applying  sync.WaitGroup // the apply goroutine
+	fatal     chan error     // capacity 1
 }
 
 var (
@@ -109,6 +110,7 @@ func Open(cfg Config) (*Store, error) {
 	s.waiters = newWaitTable(term)
 	s.disk.look()
 	s.applying.Go(s.runApply)
+	s.applying.Go(s.watchState)
 	return s, nil
 }
 

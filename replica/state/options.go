@@ -50,7 +50,7 @@ func (o Options) withDefaults() Options {
 // itself. Compression is the library's fastest profile on all levels: file data
 // is often compressed already, records are small, and the disk of a data node
 // is seldom the scarcest thing.
-func (o Options) pebbleOptions() *pebble.Options {
+func (o Options) pebbleOptions(f *failure) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          o.FS,
 		DisableWAL:                  true,
@@ -65,7 +65,7 @@ func (o Options) pebbleOptions() *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      logger{o.Logger},
 	}
-	p.EventListener = events(o.Logger)
+	p.EventListener = events(o.Logger, f)
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	for i := range p.Levels {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -94,9 +94,9 @@ func (l logger) Fatalf(format string, args ...any) {
 }
 
 // events reports what an operator must know of.
-func events(l *slog.Logger) *pebble.EventListener {
+func events(l *slog.Logger, f *failure) *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { l.Error("store background error", "err", err) },
+		BackgroundError: f.set,
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
 			l.Error("store corruption", "file", i.Path, "err", i.Details)
 		},

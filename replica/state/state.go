@@ -41,6 +41,7 @@ type State struct {
 		index, term uint64
 	}
 
+	failure *failure
 	closing atomic.Bool    // tells long scans to stop
 	users   sync.WaitGroup // of the store without the lock: Flush, Digest
 	broken  error          // of the apply goroutine: why it stopped
@@ -54,11 +55,12 @@ func Open(dir string, o Options) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	db, err := pebble.Open(dir, o.pebbleOptions())
+	failure := newFailure(o.Logger)
+	db, err := pebble.Open(dir, o.pebbleOptions(failure))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", op, dir, asCorrupt(err))
 	}
-	s := &State{dir: dir, opts: o, db: db, cache: cache}
+	s := &State{dir: dir, opts: o, db: db, cache: cache, failure: failure}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %s: %w", op, dir, err), db.Close())
 	}
@@ -156,7 +158,11 @@ func (s *State) Close() error {
 	s.mu.Unlock()
 	s.closing.Store(true)
 	s.users.Wait()
-	return errors.Join(s.flush(index, term), s.db.Close())
+	err := s.flush(index, term)
+	if s.Failure() != nil {
+		return err // Pebble's Close would wait for a flush that never ends.
+	}
+	return errors.Join(err, s.db.Close())
 }
 
 // Flush makes everything that was applied before the call durable.
@@ -184,8 +190,15 @@ func (s *State) use() (index, term uint64, err error) {
 // flush writes out every batch that is in memory, which holds all entries up
 // to index, and only then says so.
 func (s *State) flush(index, term uint64) error {
-	if err := s.db.Flush(); err != nil {
-		return fmt.Errorf("state.Flush: %w", asCorrupt(err))
+	flushed := make(chan error, 1)
+	go func() { flushed <- s.db.Flush() }()
+	select {
+	case err := <-flushed:
+		if err != nil {
+			return fmt.Errorf("state.Flush: %w", asCorrupt(err))
+		}
+	case <-s.failure.done:
+		return fmt.Errorf("state.Flush: %w", s.failure.err)
 	}
 	s.durable.Lock()
 	defer s.durable.Unlock()

@@ -2,10 +2,12 @@ package billyfstest
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"sort"
+	"syscall"
 	"testing"
 
 	nfsclient "github.com/willscott/go-nfs-client/nfs"
@@ -33,7 +35,11 @@ func testGoNFS(t *testing.T, store vfs.FS) {
 		must(t, listener.Close())
 		<-served // Always an error: the listener was closed.
 	}()
+	// The client picks its source port at random, without asking if it is free.
 	conn, err := rpc.DialTCP("tcp", listener.Addr().String(), false)
+	for try := 0; try < 20 && errors.Is(err, syscall.EADDRINUSE); try++ {
+		conn, err = rpc.DialTCP("tcp", listener.Addr().String(), false)
+	}
 	must(t, err)
 	defer conn.Close()
 	mount := nfsclient.Mount{Client: conn}

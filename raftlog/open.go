@@ -66,6 +66,7 @@ func (n *Node) openDisk() error {
 		Dir:          n.cfg.Dir,
 		Kind:         n.cfg.LogKind,
 		SegmentBytes: n.cfg.LogSegmentBytes,
+		FS:           n.cfg.LogFS,
 		KeepBytes:    n.cfg.KeepLogBytes,
 		Clamp:        n.clamp,
 		Committed:    n.fsm.delivered.Load,

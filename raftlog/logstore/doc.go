@@ -21,6 +21,11 @@
 // beginning is compaction: it is cut down, silently, to what
 // [Options.Clamp] allows and so that KeepBytes remain.
 //
+// Opening a store makes durable whatever an earlier process, killed at any
+// moment, had written to its files and directories and not synced: what was read
+// from the page cache must not be answered for while a loss of power can still
+// undo it. Package logstoretest has a file system on which tests show this.
+//
 // The store never calls itself monotonic, although the WAL is: hashicorp/raft
 // would then delete a whole log after a snapshot was installed.
 //
@@ -29,11 +34,16 @@
 // [WAL] is hashicorp/raft-wal: one sync for an append, about three times the
 // throughput of bolt and a fifth of its bytes. Version 0.4.0 must not be used:
 // it does not survive a restart after a suffix was deleted ("sealed segment
-// has no index block"). From 0.4.2 on two gaps are left, both in the recovery
-// of the last segment, and repair.go closes them before the log is opened:
-// a segment that was sealed by its last append and not yet rotated refuses all
-// later appends, and so does one whose last, torn append began to seal it. As
-// every open starts a new segment, bytes of a torn append are never read again.
+// has no index block"). From 0.4.2 on four gaps are left, all in the recovery
+// of the last segment, and repair.go closes them before the log is opened. A
+// segment that was sealed by its last append and not yet rotated refuses all
+// later appends, and so does one whose last, torn append began to seal it. An
+// append that a killed process wrote and did not sync is taken for committed
+// and built upon, and only the last commit's checksum is ever looked at; nor is
+// the name of a new segment synced any more if the process that created it was
+// killed before it did so. The last two lose or damage entries when the power
+// fails after the process was started again. As every open starts a new segment,
+// bytes of a torn append are never read again.
 //
 // [Bolt] is raft-boltdb: one B+tree file, slower, and simple.
 //

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft-wal/fs"
 )
 
 // Kind names an implementation of the log on disk.
@@ -44,6 +45,9 @@ type Options struct {
 	Kind Kind // WAL if empty
 	// SegmentBytes is the size of a WAL segment; 64 MiB if zero.
 	SegmentBytes int
+	// FS is the file system below the WAL's segments; nil is the operating
+	// system's. Tests use one in memory that loses power.
+	FS FS
 	// KeepBytes is how much of the log compaction leaves, at least.
 	KeepBytes uint64
 	// Clamp returns the highest index that compaction may delete. Without it
@@ -76,6 +80,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.SegmentBytes < minSegmentBytes || o.SegmentBytes > maxSegmentBytes {
 		return fmt.Errorf("logstore: segment size %d is not in [%d, %d]", o.SegmentBytes, minSegmentBytes, maxSegmentBytes)
+	}
+	if o.FS == nil {
+		o.FS = osFS{fs.New()}
 	}
 	if o.Clamp == nil {
 		o.Clamp = func() uint64 { return 0 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
@@ -28,25 +27,28 @@ type tailWriter interface {
 
 // repairWAL seals the last segment of a WAL that is not open and begins a new
 // one. The WAL's own recovery would go on writing into the last segment, and
-// that fails, or reads leftovers, in the cases that doc.go lists. Sealing also
-// syncs whatever a killed process had written and not yet synced, before a
-// vote or an acknowledgement can rest on it.
+// that fails, or reads leftovers, in the cases that doc.go lists. Before that it
+// syncs whatever a killed process had written and not yet synced, so that no
+// vote and no acknowledgement rests on it.
 //
 // Every step may be cut short by a crash: until the metadata is committed the
 // old segment is the last one, and the repair begins anew.
-func repairWAL(dir string, segmentBytes int) (err error) {
+func repairWAL(fsys FS, dir string, segmentBytes int) (err error) {
 	db := &metadb.BoltMetaDB{}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	state, err := db.Load(dir)
-	if err != nil || len(state.Segments) == 0 {
+	if err != nil {
+		return err
+	}
+	if err := syncPath(filepath.Join(dir, metadb.FileName)); err != nil || len(state.Segments) == 0 {
 		return err
 	}
 	tail := &state.Segments[len(state.Segments)-1]
 	if !tail.SealTime.IsZero() {
 		return nil
 	}
-	filer := segment.NewFiler(dir, fs.New())
-	last, err := sealTail(dir, filer, tail, &state.NextSegmentID)
+	filer := segment.NewFiler(dir, fsys)
+	last, err := sealTail(fsys, dir, filer, tail, &state.NextSegmentID)
 	if err != nil {
 		return fmt.Errorf("sealing segment %s: %w", segment.FileName(*tail), err)
 	}
@@ -69,7 +71,7 @@ func repairWAL(dir string, segmentBytes int) (err error) {
 	// Give back what was preallocated and not used. The index is followed by
 	// one commit frame.
 	end := int64(tail.IndexStart) + indexBytes(last-tail.BaseIndex+1) + frameBytes
-	return os.Truncate(filepath.Join(dir, segment.FileName(*tail)), end)
+	return fsys.Truncate(dir, segment.FileName(*tail), end)
 }
 
 func indexBytes(entries uint64) int64 { return int64((entries*4 + 7) / 8 * 8) }
@@ -77,11 +79,15 @@ func indexBytes(entries uint64) int64 { return int64((entries*4 + 7) / 8 * 8) }
 // sealTail returns the last index of the segment, 0 if it holds nothing and
 // was removed. It sets tail.IndexStart, and tail.ID if the segment had to be
 // copied.
-func sealTail(dir string, filer *segment.Filer, tail *types.SegmentInfo, nextID *uint64) (last uint64, err error) {
-	w, err := filer.RecoverTail(*tail)
+func sealTail(fsys FS, dir string, filer *segment.Filer, tail *types.SegmentInfo, nextID *uint64) (last uint64, err error) {
+	err = syncSegment(fsys, dir, segment.FileName(*tail))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
+	if err != nil {
+		return 0, err
+	}
+	w, err := filer.RecoverTail(*tail)
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +104,7 @@ func sealTail(dir string, filer *segment.Filer, tail *types.SegmentInfo, nextID 
 		start, err = w.ForceSeal()
 	default:
 		var whole bool
-		if whole, err = indexWhole(dir, w.(tailWriter), *tail, start); err == nil && !whole {
+		if whole, err = indexWhole(fsys, dir, w.(tailWriter), *tail, start); err == nil && !whole {
 			start, err = copySegment(filer, tail, nextID)
 		}
 	}
@@ -106,10 +112,26 @@ func sealTail(dir string, filer *segment.Filer, tail *types.SegmentInfo, nextID 
 	return last, err
 }
 
+// syncSegment makes durable what a killed process wrote and did not sync. It has
+// to come first: recovery checks the checksum of the last commit frame only, so
+// that a seal written behind an append that then is torn would vouch for it. And
+// only who creates a segment syncs its name (raft-wal, fs/file.go), which the
+// process may not have come to.
+func syncSegment(fsys FS, dir, name string) error {
+	f, err := fsys.OpenWriter(dir, name)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
 // indexWhole tells whether the index that a crashed process wrote at start is
-// complete, and syncs the segment if so.
-func indexWhole(dir string, w tailWriter, tail types.SegmentInfo, start uint64) (whole bool, err error) {
-	f, err := os.OpenFile(filepath.Join(dir, segment.FileName(tail)), os.O_RDWR, 0)
+// complete.
+func indexWhole(fsys FS, dir string, w tailWriter, tail types.SegmentInfo, start uint64) (whole bool, err error) {
+	f, err := fsys.OpenWriter(dir, segment.FileName(tail))
 	if err != nil {
 		return false, err
 	}
@@ -133,7 +155,7 @@ func indexWhole(dir string, w tailWriter, tail types.SegmentInfo, start uint64) 
 			return false, nil
 		}
 	}
-	return true, f.Sync()
+	return true, nil
 }
 
 // copySegment writes the committed entries of a segment into a new one and

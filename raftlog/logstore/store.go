@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
 	"go.etcd.io/bbolt"
 )
 
@@ -63,19 +65,44 @@ func openBackend(o Options) (backend, error) {
 		return nil, err
 	}
 	if o.Kind == Bolt {
-		return raftboltdb.New(raftboltdb.Options{
-			Path:        filepath.Join(o.Dir, "log.db"),
-			BoltOptions: &bbolt.Options{Timeout: lockTimeout},
-		})
+		return openBolt(o.Dir, "log.db")
 	}
+	return openWAL(o)
+}
+
+// openBolt opens or creates a bolt file. A process that was killed may have
+// left the file, or its last transaction, without a sync; nothing may rest on
+// it before it has one.
+func openBolt(dir, name string) (*raftboltdb.BoltStore, error) {
+	b, err := raftboltdb.New(raftboltdb.Options{
+		Path:        filepath.Join(dir, name),
+		BoltOptions: &bbolt.Options{Timeout: lockTimeout},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(b.Sync(), syncPath(dir)); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func openWAL(o Options) (backend, error) {
 	dir := filepath.Join(o.Dir, "wal")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	if err := repairWAL(dir, o.SegmentBytes); err != nil {
+	if err := repairWAL(o.FS, dir, o.SegmentBytes); err != nil {
 		return nil, err
 	}
-	return wal.Open(dir, wal.WithSegmentSize(o.SegmentBytes), wal.WithLogger(o.Logger))
+	// The WAL leaves the metadata open, and locked, if it cannot be opened.
+	meta := &metadb.BoltMetaDB{}
+	w, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentFiler(segment.NewFiler(dir, o.FS)),
+		wal.WithSegmentSize(o.SegmentBytes), wal.WithLogger(o.Logger))
+	if err != nil {
+		return nil, errors.Join(err, meta.Close())
+	}
+	return w, nil
 }
 
 // checkOtherKind refuses to begin an empty log beside one of another kind.

@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 )
 
@@ -48,13 +45,10 @@ var _ raft.StableStore = (*Vote)(nil)
 
 // OpenVote opens or creates the stable store in dir.
 func OpenVote(dir string) (*Vote, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	kv, err := raftboltdb.New(raftboltdb.Options{
-		Path:        filepath.Join(dir, "stable.db"),
-		BoltOptions: &bbolt.Options{Timeout: lockTimeout},
-	})
+	kv, err := openBolt(dir, "stable.db")
 	if errors.Is(err, bbolt.ErrTimeout) {
 		return nil, fmt.Errorf("logstore: %s is in use by another process", dir)
 	}

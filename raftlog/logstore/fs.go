@@ -1,0 +1,46 @@
+package logstore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// FS is where a WAL keeps its segments. The WAL's metadata and the bolt files
+// are not behind it: bbolt syncs by the number of an open file.
+type FS interface {
+	types.VFS
+	// SyncDir makes what was created and deleted in a directory durable.
+	SyncDir(dir string) error
+	// Truncate sets the size of a file.
+	Truncate(dir, name string, size int64) error
+}
+
+// osFS is the operating system's file system.
+type osFS struct{ *fs.FS }
+
+func (osFS) SyncDir(dir string) error { return syncPath(dir) }
+
+func (osFS) Truncate(dir, name string, size int64) error {
+	return os.Truncate(filepath.Join(dir, name), size)
+}
+
+// makeDir creates a directory and makes its name durable.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(dir))
+}
+
+// syncPath syncs a file or a directory by its name.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,6 +1,9 @@
 package raftlog
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Status is a snapshot of what a node knows, for people and metrics.
 type Status struct {
@@ -32,6 +35,34 @@ type PeerStatus struct {
 	Applied   Index
 	Durable   Index
 	LogBytes  uint64
+}
+
+// FreshStatus asks the other members how they are and returns the status with
+// their answers. Whoever has not answered when ctx ends is not reachable.
+func (n *Node) FreshStatus(ctx context.Context) Status {
+	answers := make(chan string, len(n.links)) // a name, or "" for a failure
+	for _, l := range n.links {
+		l.ping(func(_ pong, err error) {
+			if err != nil {
+				answers <- ""
+				return
+			}
+			answers <- l.peer.Name
+		})
+	}
+	answered := map[string]bool{}
+	for open := len(n.links); open > 0 && ctx.Err() == nil; open-- {
+		select {
+		case name := <-answers:
+			answered[name] = true
+		case <-ctx.Done():
+		}
+	}
+	s := n.Status()
+	for i := range s.Peers {
+		s.Peers[i].Reachable = answered[s.Peers[i].Name]
+	}
+	return s
 }
 
 // Status returns the node's status. It does not wait for other members.

@@ -8,6 +8,10 @@ import (
 	"twofold/raftlog"
 )
 
+// askLimit is how long the status waits for the other members to say how they
+// are.
+const askLimit = 500 * time.Millisecond
+
 // status is what this node knows of the cluster, with its verdict.
 func (n *node) status(ctx context.Context) *clusterStatus {
 	s := &clusterStatus{
@@ -23,7 +27,9 @@ func (n *node) status(ctx context.Context) *clusterStatus {
 	}
 	var log raftlog.Status
 	if p := n.parts.Load(); p != nil {
-		log = p.raft.Status()
+		ask, cancel := context.WithTimeout(ctx, askLimit)
+		log = p.raft.FreshStatus(ask)
+		cancel()
 		s.Volume = p.volume()
 	}
 	s.Term, s.Leader = uint64(log.State.Term), log.State.Leader

@@ -91,7 +91,7 @@ func (m *Mux) kickMeet(member string) {
 
 // meetRound asks all members once, and binds the node if that is enough.
 func (m *Mux) meetRound(ctx context.Context) (done bool, err error) {
-	answers := m.askAll(ctx)
+	answers := m.askAll(ctx, func(heard) {})
 	if ctx.Err() != nil {
 		return false, nil
 	}
@@ -121,7 +121,8 @@ func (m *Mux) meetRound(ctx context.Context) (done bool, err error) {
 }
 
 // askAll sends a Meet to every other member at once and waits for all answers.
-func (m *Mux) askAll(ctx context.Context) map[Member]heard {
+// It shows each one to seen as it comes, one at a time.
+func (m *Mux) askAll(ctx context.Context, seen func(heard)) map[Member]heard {
 	var mu sync.Mutex
 	answers := make(map[Member]heard, len(m.cfg.Members))
 	var wg sync.WaitGroup
@@ -134,6 +135,7 @@ func (m *Mux) askAll(ctx context.Context) map[Member]heard {
 			mu.Lock()
 			defer mu.Unlock()
 			answers[p] = answer
+			seen(answer)
 		})
 	}
 	wg.Wait()

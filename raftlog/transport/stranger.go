@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"twofold/raftlog/identity"
@@ -123,27 +122,13 @@ func Probe(ctx context.Context, cfg Config) error {
 // perhaps more than once, when so many answered well that the others cannot make a
 // stranger of a bound node.
 func (m *Mux) probeAll(ctx context.Context, enough func()) map[Member]heard {
-	var mu sync.Mutex
-	answers := make(map[Member]heard, len(m.cfg.Members))
 	doubtful := len(m.cfg.Members) - 1
-	var wg sync.WaitGroup
-	for _, p := range m.cfg.Members {
-		if p.Name == m.cfg.Self.Name {
-			continue
+	return m.askAll(ctx, func(answer heard) {
+		if answer.err == nil {
+			doubtful--
 		}
-		wg.Go(func() {
-			answer := m.ask(ctx, p.Name)
-			mu.Lock()
-			defer mu.Unlock()
-			answers[p] = answer
-			if answer.err == nil {
-				doubtful--
-			}
-			if m.cfg.Binding != nil && doubtful < m.majority() {
-				enough()
-			}
-		})
-	}
-	wg.Wait()
-	return answers
+		if m.cfg.Binding != nil && doubtful < m.majority() {
+			enough()
+		}
+	})
 }

@@ -357,13 +357,16 @@ func TestCallID(t *testing.T) {
 	if again := id(func(k *rpc.Call) { k.Client = netip.MustParseAddrPort("[::ffff:10.0.0.9]:999") }); again != first {
 		t.Errorf("repeated from another port: %+v, first %+v", again, first)
 	}
+	if again := id(func(k *rpc.Call) { k.CredBytes = []byte("diffcred") }); again != first {
+		t.Errorf("repeated with another stamp: %+v, first %+v", again, first)
+	}
 	for name, edit := range map[string]func(*rpc.Call){
 		"XID":         func(k *rpc.Call) { k.XID++ },
 		"procedure":   func(k *rpc.Call) { k.Proc = procRmdir },
 		"program":     func(k *rpc.Call) { k.Prog = 100021 },
 		"host":        func(k *rpc.Call) { k.Client = netip.MustParseAddrPort("10.0.0.8:700") },
 		"arguments":   func(k *rpc.Call) { k.Args = enc(rootRef, "g") },
-		"credentials": func(k *rpc.Call) { k.CredBytes = []byte("dred") },
+		"credentials": func(k *rpc.Call) { k.CredBytes = []byte("stmpdred") },
 		"flavor":      func(k *rpc.Call) { k.Cred.Flavor = rpc.AuthNone },
 	} {
 		if id(edit) == first {

@@ -100,7 +100,7 @@ func serve(t testing.TB, p *nfs3.Program, cred rpc.Cred, proc uint32, args []byt
 // call is a call by root.
 func call(proc uint32, args []byte) *rpc.Call {
 	return &rpc.Call{XID: 5, Prog: nfs3.Number, Vers: nfs3.Version, Proc: proc,
-		Cred: root(), Client: client, CredBytes: []byte("cred"), Args: args}
+		Cred: root(), Client: client, CredBytes: []byte("stmpcred"), Args: args}
 }
 
 func serveCall(t testing.TB, p *nfs3.Program, call *rpc.Call) ([]byte, error) {

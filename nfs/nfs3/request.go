@@ -89,16 +89,21 @@ func (q *request) mutate(op vfs.Op) (vfs.Result, error) {
 
 // callID is the identity of a call for the duplicate request cache (rule R11).
 // Proc has the program's number in its upper half, of which the lowest 16 bits
-// fit: they differ for all programs that make changes.
+// fit: they differ for all programs that make changes. The stamp of AUTH_SYS is
+// left out: a client may choose another one each time (RFC 5531 appendix A).
 func callID(call *rpc.Call) vfs.CallID {
+	cred := call.CredBytes
+	if call.Cred.Flavor == rpc.AuthSys {
+		cred = cred[min(rpc.StampLen, len(cred)):]
+	}
 	var head [8]byte
 	binary.BigEndian.PutUint32(head[:], call.Cred.Flavor)
-	binary.BigEndian.PutUint32(head[4:], uint32(len(call.CredBytes)))
+	binary.BigEndian.PutUint32(head[4:], uint32(len(cred)))
 	var sum xxhash.Digest
 	sum.Reset()
 	// A Digest's Write never fails; its error is there for io.Writer alone.
 	_, _ = sum.Write(head[:])
-	_, _ = sum.Write(call.CredBytes)
+	_, _ = sum.Write(cred)
 	_, _ = sum.Write(call.Args)
 	return vfs.CallID{
 		Client: call.Client.Addr().As16(),

@@ -20,9 +20,9 @@ const nobody = 65534
 // errBadCred is what parseSys answers; callers turn it into AUTH_BADCRED.
 var errBadCred = errors.New("rpc: credential does not decode")
 
-// stampLen is the length of AUTH_SYS's first field, an arbitrary number that
+// StampLen is the length of AUTH_SYS's first field, an arbitrary number that
 // some clients change from call to call.
-const stampLen = 4
+const StampLen = 4
 
 // parseSys decodes the body of an AUTH_SYS credential.
 func parseSys(body []byte) (Cred, error) {
@@ -71,10 +71,10 @@ type CredCache struct {
 
 // get returns the credential of an AUTH_SYS body. A nil cache decodes each one.
 func (c *CredCache) get(body []byte) (Cred, error) {
-	if c == nil || len(body) < stampLen {
+	if c == nil || len(body) < StampLen {
 		return parseSys(body)
 	}
-	key := body[stampLen:]
+	key := body[StampLen:]
 	for i := range c.raw {
 		if c.raw[i] != nil && bytes.Equal(c.raw[i], key) {
 			return c.cred[i], nil

@@ -1,9 +1,6 @@
 package vfs
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Availability errors. They are local to a node and never stored. The first
 // three promise that the call was never handed to the log.
@@ -25,30 +22,10 @@ var (
 	ErrCorrupt = errors.New("stored state is corrupt")
 )
 
-// NeverProposed reports that err promises that the change was not and will not
-// be handed to the log, so that a front end may ask its client to try again
-// under a new identity.
+// NeverProposed reports that err promises that this call was not and will not
+// be handed to the log. It says nothing of an earlier copy of a change, so that
+// only a read may be told to come back under a new identity
+// (docs/decisions/0004).
 func NeverProposed(err error) bool {
 	return errors.Is(err, ErrBusy) || errors.Is(err, ErrNoQuorum) || errors.Is(err, ErrNotReady)
-}
-
-// Error is a verdict as a Go error, for callers that work with errors (billy,
-// tools). NFS procedures use the Kind itself.
-type Error struct {
-	Op   string // package.Function
-	Ino  Ino    // zero if none
-	Name string // empty if none
-	Kind Kind
-}
-
-// Error names the operation, the object and the verdict.
-func (e *Error) Error() string {
-	switch {
-	case e.Name != "":
-		return fmt.Sprintf("%s %d/%q: %s", e.Op, e.Ino, e.Name, e.Kind)
-	case e.Ino != 0:
-		return fmt.Sprintf("%s inode %d: %s", e.Op, e.Ino, e.Kind)
-	default:
-		return fmt.Sprintf("%s: %s", e.Op, e.Kind)
-	}
 }

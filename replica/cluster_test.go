@@ -408,21 +408,7 @@ func TestLinearizable_WithCuts(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	for c := range 8 {
-		rng := rand.New(rand.NewPCG(seed, uint64(c)))
-		fs := p.stores[[]string{"a", "b"}[c%2]]
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					rec.step(c, fs, rng)
-					time.Sleep(time.Duration(rng.IntN(4)) * time.Millisecond)
-				}
-			}
-		})
-	}
+	rec.work(&wg, stop, seed, func(c int) vfs.FS { return p.stores[[]string{"a", "b"}[c%2]] })
 	rng := rand.New(rand.NewPCG(seed, 99))
 	for range 4 {
 		time.Sleep(300 * time.Millisecond)

@@ -19,14 +19,14 @@ type diskWatch struct {
 
 func (d *diskWatch) full() bool { return d.isFull.Load() }
 
-// run looks every half second until stop is closed.
+// run looks every half second until stop is closed. Open has looked before.
 func (d *diskWatch) run(stop <-chan struct{}) {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		d.look()
 		select {
 		case <-tick.C:
+			d.look()
 		case <-stop:
 			return
 		}

@@ -128,21 +128,7 @@ func (b *battered) work(seed uint64, harm func(rng *rand.Rand)) {
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	for c := range 8 {
-		rng := rand.New(rand.NewPCG(seed, uint64(c)))
-		fs := reach{b: b, name: []string{"a", "b"}[c%2]}
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					rec.step(c, fs, rng)
-					time.Sleep(time.Duration(rng.IntN(4)) * time.Millisecond)
-				}
-			}
-		})
-	}
+	rec.work(&wg, stop, seed, func(c int) vfs.FS { return reach{b: b, name: []string{"a", "b"}[c%2]} })
 	harm(rand.New(rand.NewPCG(seed, 99)))
 	time.Sleep(300 * time.Millisecond)
 	close(stop)

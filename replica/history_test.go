@@ -103,6 +103,25 @@ func (r *recorder) do(client int, fs vfs.FS, in opInput, run func(context.Contex
 	r.ops = append(r.ops, porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out, Return: end})
 }
 
+// work runs eight clients until stop is closed, each at the file system that at
+// gives for it.
+func (r *recorder) work(wg *sync.WaitGroup, stop <-chan struct{}, seed uint64, at func(client int) vfs.FS) {
+	for c := range 8 {
+		rng, fs := rand.New(rand.NewPCG(seed, uint64(c))), at(c)
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					r.step(c, fs, rng)
+					time.Sleep(time.Duration(rng.IntN(4)) * time.Millisecond)
+				}
+			}
+		})
+	}
+}
+
 func (r *recorder) step(client int, fs vfs.FS, rng *rand.Rand) {
 	switch n := rng.IntN(10); {
 	case n < 3:

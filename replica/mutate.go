@@ -141,8 +141,6 @@ func (o outcome) answer() (vfs.Result, error) {
 		return o.res, nil
 	case fateDropped:
 		return vfs.Result{}, errDropped
-	case fateShutdown:
-		return vfs.Result{}, vfs.ErrShutdown
 	default:
 		return vfs.Result{}, vfs.ErrUnknownOutcome
 	}

@@ -11,10 +11,9 @@ import (
 type fate uint8
 
 const (
-	fateApplied  fate = iota // its result is known
-	fateDropped              // it did not happen and never will under its term
-	fateUnknown              // it may or may not have happened
-	fateShutdown             // this node stops
+	fateApplied fate = iota // its result is known
+	fateDropped             // it did not happen and never will under its term
+	fateUnknown             // it may or may not have happened
 )
 
 // outcome is the fate of a change, with its result if it was applied.

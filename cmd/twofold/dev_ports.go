@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -33,11 +32,7 @@ func checkPorts(cfgs []*config) error {
 				err = l.Close()
 			}
 			if err != nil {
-				var op *net.OpError
-				if errors.As(err, &op) {
-					err = op.Err
-				}
-				return fmt.Errorf("node %s cannot listen on %s: %v: stop what uses it (another twofold dev?), or choose other addresses with --nfs and --http", cfg.Node, addr, err)
+				return fmt.Errorf("node %s: %w; --nfs and --http choose other addresses", cfg.Node, cannotListen(err))
 			}
 		}
 	}

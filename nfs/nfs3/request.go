@@ -88,9 +88,8 @@ func (q *request) mutate(op vfs.Op) (vfs.Result, error) {
 }
 
 // callID is the identity of a call for the duplicate request cache (rule R11).
-// Proc has the program's number in its upper half, of which the lowest 16 bits
-// fit: they differ for all programs that make changes. The stamp of AUTH_SYS is
-// left out: a client may choose another one each time (RFC 5531 appendix A).
+// The stamp of AUTH_SYS is left out: a client may choose another one each time
+// (RFC 5531 appendix A).
 func callID(call *rpc.Call) vfs.CallID {
 	cred := call.CredBytes
 	if call.Cred.Flavor == rpc.AuthSys {
@@ -108,7 +107,9 @@ func callID(call *rpc.Call) vfs.CallID {
 	return vfs.CallID{
 		Client: call.Client.Addr().As16(),
 		XID:    call.XID,
-		Proc:   call.Prog<<16 | call.Proc,
+		Prog:   call.Prog,
+		Vers:   call.Vers,
+		Proc:   call.Proc,
 		Sum:    sum.Sum64(),
 	}
 }

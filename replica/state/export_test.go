@@ -115,7 +115,7 @@ func (c *checker) record(key, v []byte) error {
 		return nil
 	case tableDuplicate:
 		g := be.Uint64(key[prefixLen:])
-		if now := c.s.mu.super.generation; len(key) != prefixLen+8+32 || g > now || g+1 < now {
+		if now := c.s.mu.super.generation; len(key) != prefixLen+8+40 || g > now || g+1 < now {
 			return fmt.Errorf("answer %x in generation %d of %d", key, g, now)
 		}
 		_, err := command.DecodeResult(v)

@@ -27,6 +27,7 @@ type pair struct {
 	nodes  map[string]*raftlog.Node
 	stores map[string]*replica.Store
 	timing map[string]raftlog.Timing
+	limits map[string]uint64 // replica.Config.DuplicateBytes
 }
 
 func newPair(t testing.TB) *pair { return newPairWith(t, nil) }
@@ -72,6 +73,8 @@ func (p *pair) start(name string) {
 			Format:       command.Format{RootMode: 0o755},
 			ReserveBytes: 1,
 			Logger:       logger,
+
+			DuplicateBytes: p.limits[name],
 		})
 		if err != nil {
 			p.t.Fatal(err)

@@ -3,12 +3,14 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"twofold/metrics"
 	"twofold/raftlog"
 	"twofold/replica/command"
+	"twofold/replica/duplicate"
 	"twofold/replica/state"
 )
 
@@ -48,8 +50,13 @@ type Config struct {
 	// ReserveBytes is the free disk space below which changes that need
 	// space are refused with NoSpace. Default 256 MiB.
 	ReserveBytes uint64
-	Logger       *slog.Logger
-	Metrics      *metrics.Replica
+	// DuplicateBytes bounds the duplicate request cache, from
+	// duplicate.MinBytes to duplicate.MaxBytes. It is a part of the state, so
+	// the value of the node that leads holds at both: they should agree.
+	// Default 128 MiB.
+	DuplicateBytes uint64
+	Logger         *slog.Logger
+	Metrics        *metrics.Replica
 }
 
 func (c *Config) withDefaults() error {
@@ -64,6 +71,13 @@ func (c *Config) withDefaults() error {
 	}
 	if c.ReserveBytes == 0 {
 		c.ReserveBytes = 256 << 20
+	}
+	if c.DuplicateBytes == 0 {
+		c.DuplicateBytes = duplicate.DefaultBytes
+	}
+	if c.DuplicateBytes < duplicate.MinBytes || c.DuplicateBytes > duplicate.MaxBytes {
+		return fmt.Errorf("replica: a duplicate request cache of %d bytes: choose from %d to %d",
+			c.DuplicateBytes, uint64(duplicate.MinBytes), uint64(duplicate.MaxBytes))
 	}
 	if c.Format.BlockSize == 0 {
 		c.Format.BlockSize = state.DefaultBlockSize

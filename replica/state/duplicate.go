@@ -33,6 +33,7 @@ type Duplicates struct {
 	Bytes   uint64 // in the store, and duplicate.Overhead for each
 	Limit   uint64 // of Bytes; zero before the volume is formatted
 	Forced  uint64 // records that went only because of the limit, since Open
+	Hits    uint64 // calls that were answered from it, since Open
 }
 
 // Duplicates returns how full the duplicate request cache is.
@@ -40,7 +41,7 @@ func (s *State) Duplicates() Duplicates {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	d := &s.mu.super.duplicates
-	return Duplicates{Records: d.answers, Bytes: d.answerBytes, Limit: d.answerLimit, Forced: s.mu.forced}
+	return Duplicates{Records: d.answers, Bytes: d.answerBytes, Limit: d.answerLimit, Forced: s.mu.forced, Hits: s.mu.hits}
 }
 
 // answers are the records that one entry makes.
@@ -51,21 +52,23 @@ type answers struct {
 	values  []byte
 	gone    []uint64 // sequence numbers of those that leave
 	forced  int
+	hits    int // commands that were answered without effect
 }
 
 func (a *answers) begin(next uint64) {
 	clear(a.results)
-	a.first, a.forced = next, 0
+	a.first, a.forced, a.hits = next, 0, 0
 	a.results, a.ends, a.values, a.gone = a.results[:0], a.ends[:0], a.values[:0], a.gone[:0]
 }
 
 // answer returns what was answered to a call, if it is remembered.
 func (t *txn) answer(id vfs.CallID) (vfs.Result, bool) {
 	seq, ok := t.s.calls.Find(id)
-	switch {
-	case !ok:
+	if !ok {
 		return vfs.Result{}, false
-	case seq >= t.answers.first:
+	}
+	t.answers.hits++
+	if seq >= t.answers.first {
 		return t.answers.results[seq-t.answers.first], true
 	}
 	t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, seq)

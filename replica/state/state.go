@@ -36,6 +36,7 @@ type State struct {
 		super         super
 		applied, term uint64
 		forced        uint64 // answers that went because of the limit, since Open
+		hits          uint64 // calls that were answered with one, since Open
 		closed        bool
 	}
 

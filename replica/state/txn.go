@@ -279,5 +279,6 @@ func (t *txn) publish(b *pebble.Batch, index, term uint64) error {
 	}
 	s.mu.super, s.mu.applied, s.mu.term = t.super, index, term
 	s.mu.forced += uint64(t.answers.forced)
+	s.mu.hits += uint64(t.answers.hits)
 	return nil
 }

@@ -23,8 +23,8 @@
 //     that is not lowered is kept at the end of every entry.
 //
 // What leaves depends on the records, their order and the times given alone. An
-// Index that was built anew, by [Index.Add] for each record that is left and
-// one [Index.Settle], goes on exactly as the one would that was never lost.
+// Index that was built anew, by [Index.Add] for each record that is left, evicts
+// exactly what the one would that was never lost.
 //
 // Every operation takes constant time but for what it evicts. A record is
 // passed once when it comes to be older than Life.

@@ -16,7 +16,7 @@ func (x *Index) Evict(now vfs.Time, limit uint64, gone []uint64) (all []uint64, 
 		drop(i)
 	}
 	x.late = x.late[:0]
-	for x.Settle(now); room > 0 && x.old(x.due, now); x.Settle(now) {
+	for x.settle(now); room > 0 && x.old(x.due, now); x.settle(now) {
 		drop(x.due)
 	}
 	for room > 0 && x.bytes > limit && len(x.calls) > 0 {
@@ -25,15 +25,15 @@ func (x *Index) Evict(now vfs.Time, limit uint64, gone []uint64) (all []uint64, 
 			forced++
 		}
 		drop(oldest)
-		x.Settle(now)
+		x.settle(now)
 	}
 	return gone, forced
 }
 
-// Settle moves on over the records that came to be older than Life by now and
-// stay by number. An Index that was built anew needs it once, with the time of
-// the last log entry.
-func (x *Index) Settle(now vfs.Time) {
+// settle moves due on over the records that came to be older than Life by now
+// and stay by number. An Index that was built anew begins at its first record,
+// and comes to where it would have been in its first Evict.
+func (x *Index) settle(now vfs.Time) {
 	for x.old(x.due, now) && !x.surplus(x.records.at(x.due)) {
 		x.due = x.records.at(x.due).newer
 	}

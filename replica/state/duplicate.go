@@ -164,7 +164,6 @@ func (s *State) loadAnswers() error {
 		return fmt.Errorf("%w: %d answers of %d bytes are stored, the volume says %d of %d",
 			vfs.ErrCorrupt, n, bytes, super.answers, super.answerBytes)
 	}
-	s.calls.Settle(super.lastTime)
 	return nil
 }
 

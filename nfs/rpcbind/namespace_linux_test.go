@@ -63,7 +63,7 @@ func enter(t *testing.T) {
 		missing = "this is not root"
 	}
 	for program, pkg := range map[string]string{
-		"rpcbind": "rpcbind", "rpcinfo": "rpcbind", "showmount": "nfs-common", "rpc.statd": "nfs-common", "ip": "iproute2",
+		"rpcbind": "rpcbind", "rpcinfo": "rpcbind", "showmount": "nfs-common", "rpc.statd": "nfs-common", "mount.nfs": "nfs-common", "ip": "iproute2",
 	} {
 		if find(program) == "" {
 			missing = program + " is missing (Debian package " + pkg + ")"
@@ -274,6 +274,23 @@ func wantReachable(t *testing.T) {
 	}
 }
 
+// wantMountFinds runs mount.nfs without port options. It finds the ports and then
+// mounts, or fails to: there is no file system behind them.
+func wantMountFinds(t *testing.T, port uint16) {
+	t.Helper()
+	for host, options := range map[string]string{"192.0.2.1": "", "[::1]": ",proto=tcp6"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		out, _ := exec.CommandContext(ctx, find("mount.nfs"), host+":/export", t.TempDir(), "-v", "-o", "vers=3,nolock,retry=0"+options).CombinedOutput()
+		for _, prog := range []string{"100003", "100005"} {
+			want := "trying " + strings.Trim(host, "[]") + " prog " + prog + " vers 3 prot TCP port " + strconv.Itoa(int(port))
+			if !strings.Contains(string(out), want) {
+				t.Errorf("mount.nfs %s: no %q in\n%s", host, want, out)
+			}
+		}
+	}
+}
+
 func testRegister(t *testing.T, port uint16) {
 	startRpcbind(t, "-w")
 	r := start(t, hostConfig(rpcbind.ModeAuto, port))
@@ -281,6 +298,7 @@ func testRegister(t *testing.T, port uint16) {
 	wantEntries(t, port)
 	wantEntries(t, port, "127.0.0.1")
 	wantReachable(t)
+	wantMountFinds(t, port)
 	stop(t, r)
 	wantNoEntries(t)
 }
@@ -403,6 +421,7 @@ func testServe(t *testing.T, port uint16) {
 	doing(t, r, rpcbind.Serving)
 	wantEntries(t, port, "127.0.0.1")
 	wantReachable(t)
+	wantMountFinds(t, port)
 	for _, c := range [][]string{{"udp", "127.0.0.1"}, {"udp", "192.0.2.1"}, {"udp6", "::1"}, {"tcp", "192.0.2.1"}, {"tcp6", "::1"}} {
 		for _, version := range []string{"2", "3", "4"} {
 			if version == "2" && strings.HasSuffix(c[0], "6") {

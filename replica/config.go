@@ -10,6 +10,7 @@ import (
 	"twofold/raftlog"
 	"twofold/replica/command"
 	"twofold/replica/state"
+	"twofold/replica/vfs"
 )
 
 // Limits of a Store.
@@ -34,6 +35,9 @@ const (
 type Config struct {
 	// Dir holds the state.
 	Dir string
+	// Self is this node: its name and the identity of its directory. Without a
+	// name a client on loopback is its address.
+	Self vfs.Member
 	// State tunes the state machine's storage.
 	State state.Options
 	// Format says how the volume is formatted if this node is the first

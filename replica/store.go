@@ -51,6 +51,9 @@ type Store struct {
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
 
+	clients        atomic.Pointer[clientTable]
+	membersChanged <-chan struct{} // owned by the apply goroutine
+
 	// nudged is the highest index of which the other data node was told that
 	// it is committed, because it asked for a read index.
 	nudged atomic.Uint64
@@ -108,6 +111,7 @@ func Open(cfg Config) (*Store, error) {
 	s.delivered.Store(index)
 	s.appliedTerm = raftlog.Term(term)
 	s.waiters = newWaitTable(term)
+	s.refreshClients()
 	s.disk.look()
 	s.applying.Go(s.runApply)
 	s.applying.Go(s.watchState)

@@ -132,6 +132,42 @@ func TestNFS_UnknownProcedureIsOther(t *testing.T) {
 	}
 }
 
+func TestNFS_Limits(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	n, err := metrics.NewNFS(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(series(t, reg))
+	n.LimitUsed("calls", 7, 9)
+	for range 3 {
+		n.HeldBack("bytes_per_client")
+	}
+	n.LetGo("bytes_per_client", 1500*time.Millisecond)
+	n.ConnCut("idle_time")
+	n.ConnCut("unheard of")
+	n.Paused(90 * time.Second)
+	got := series(t, reg)
+	if len(got) != before {
+		t.Errorf("%d series before, %d after", before, len(got))
+	}
+	for key, want := range map[string]float64{
+		"twofold_nfs_limit_used calls":                          7,
+		"twofold_nfs_limit_max calls":                           9,
+		"twofold_nfs_limit_waits_total bytes_per_client":        3,
+		"twofold_nfs_limit_waiting bytes_per_client":            2,
+		"twofold_nfs_limit_wait_seconds_total bytes_per_client": 1.5,
+		"twofold_nfs_connections_cut_total idle_time":           1,
+		"twofold_nfs_connections_cut_total other":               1,
+		"twofold_nfs_pauses_total":                              1,
+		"twofold_nfs_paused_seconds_total":                      90,
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %v", key, got[key], want)
+		}
+	}
+}
+
 func TestRaft_SetState(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m, err := metrics.NewRaft(reg)
@@ -161,6 +197,11 @@ func TestNilReceivers(t *testing.T) {
 	n.ConnClosed()
 	n.CallStarted()
 	n.CallEnded()
+	n.LimitUsed("calls", 1, 2)
+	n.HeldBack("calls")
+	n.LetGo("calls", 0)
+	n.ConnCut("record")
+	n.Paused(0)
 	var r *metrics.Raft
 	r.ObserveAppend(1, 0)
 	r.SetState(1, 1, 1, 1, false)

@@ -35,6 +35,7 @@ func all(t *testing.T) *prometheus.Registry {
 		t.Fatal(err)
 	}
 	r.SetPeerLag("b", 1)
+	r.SetFree("b", 1, true)
 	return reg
 }
 

@@ -95,7 +95,7 @@ func Open(cfg Config) (*Store, error) {
 		logger:    cfg.Logger,
 		metrics:   cfg.Metrics,
 		state:     st,
-		disk:      &diskWatch{dir: cfg.Dir, reserve: cfg.ReserveBytes, logger: cfg.Logger},
+		disk:      newDiskWatch(&cfg),
 		instance:  binary.BigEndian.Uint64(seed[:]),
 		inFlight:  semaphore.NewWeighted(maxInFlightBytes),
 		queue:     make(chan pending, maxQueuedOps),
@@ -112,7 +112,6 @@ func Open(cfg Config) (*Store, error) {
 	s.appliedTerm = raftlog.Term(term)
 	s.waiters = newWaitTable(term)
 	s.refreshClients()
-	s.disk.look()
 	s.applying.Go(s.runApply)
 	s.applying.Go(s.watchState)
 	return s, nil
@@ -129,6 +128,9 @@ func (s *Store) Start(log Log, net raftlog.Net) {
 	s.running.Go(s.runPropose)
 	s.running.Go(s.runLead)
 	s.running.Go(func() { s.disk.run(s.stopped) })
+	for _, name := range s.cfg.Peers {
+		s.running.Go(func() { s.runSpace(name) })
+	}
 	s.running.Go(s.runReport)
 }
 

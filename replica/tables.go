@@ -104,9 +104,9 @@ func (s *Store) Mounts(ctx context.Context) ([]vfs.Mount, error) {
 // they must not be changed.
 func (s *Store) Members() ([]vfs.Member, <-chan struct{}) { return s.state.Members() }
 
-// PublishMember makes m known as the record of the member of that name. It makes
-// no log entry if this node has applied the same record already. Addresses
-// beyond vfs.MaxAddrs are left out.
+// PublishMember makes m known as the record of the member of that name, and
+// returns when this node has applied it. It makes no log entry if it has applied
+// the same record already. Addresses beyond vfs.MaxAddrs are left out.
 func (s *Store) PublishMember(ctx context.Context, m vfs.Member) error {
 	m.Addrs = plainAddrs(m.Addrs)
 	all, _ := s.state.Members()
@@ -115,7 +115,10 @@ func (s *Store) PublishMember(ctx context.Context, m vfs.Member) error {
 			return nil
 		}
 	}
-	return s.must(ctx, &command.SetMember{Member: m})
+	if err := s.must(ctx, &command.SetMember{Member: m}); err != nil {
+		return err
+	}
+	return s.readable(ctx)
 }
 
 // plainAddrs brings addresses into the one form and order that a record has.

@@ -261,12 +261,14 @@ func (n *node) run(ctx context.Context) error {
 	p := n.parts.Load()
 	n.serve("observer", func() error { return n.observe(ctx, p) })
 	if n.cfg.isData() {
+		n.serve("members", func() error { return n.keepMembers(ctx, p) })
 		n.serve("nfs", func() error {
 			// Clients wait in the listener's queue meanwhile: whoever has a
 			// handle knows a volume that this node has yet to read in its log.
 			if !awaitVolume(ctx, p.store) {
 				return nil
 			}
+			n.publishFirst(ctx, p)
 			if err := n.nfs.Serve(n.nfsListener); !errors.Is(err, nfs.ErrServerClosed) {
 				return err
 			}

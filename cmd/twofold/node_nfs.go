@@ -27,7 +27,7 @@ func (n *node) openNFS() error {
 	if err != nil {
 		return err
 	}
-	files := nfs3.New(nfs3.Config{FS: n.store, Exports: exports, Metrics: n.metrics.nfs, Logger: n.log})
+	files := nfs3.New(nfs3.Config{FS: n.store, Exports: exports, Metrics: n.metrics.nfs, Logger: n.log, Client: n.store.Client})
 	n.nfs, err = nfs.NewServer(nfs.Config{
 		Programs: []nfs.Program{
 			{Number: nfs.ProgramNFS, Version: nfs.VersionNFS, Handler: files},

@@ -16,8 +16,8 @@ import (
 // a Linux client 60 s.
 //
 // Calls and Bytes are shared by the clients: one of them may take more only
-// while it holds no more than is free. One busy client gets half, two get a
-// third each, and whoever comes next finds room.
+// while it holds no more than half of what is free. One busy client gets a third,
+// two get a quarter each, and whoever comes next finds room.
 type Limits struct {
 	// Conns is 1024: the connections that are open. When there are as many, the
 	// client that has most of them loses one that is idle to a client that has

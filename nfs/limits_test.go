@@ -93,7 +93,7 @@ func TestLimits_CallsInAll(t *testing.T) {
 		stop := startOn(t, l, h, func(c *nfs.Config) { c.Limits.Calls = 5 })
 		defer stop()
 		var replies []chan int
-		for i := range byte(3) { // alone, one client would get three of the five
+		for i := range byte(4) { // alone, one client would get two of the five
 			nc := l.dialFrom(i)
 			defer nc.Close()
 			replies = append(replies, send(nc, 4, procBlock, ""))
@@ -115,7 +115,7 @@ func TestLimits_Bytes(t *testing.T) {
 	for name, set := range map[string]func(*nfs.Config){
 		"of one connection": func(c *nfs.Config) { c.Limits.BytesPerConn = 100 << 10 },
 		"of one client":     func(c *nfs.Config) { c.Limits.BytesPerClient = 100 << 10 },
-		"half of all":       func(c *nfs.Config) { c.Limits.Bytes, c.Limits.Unfinished = 240<<10, 40<<10 },
+		"a third of all":    func(c *nfs.Config) { c.Limits.Bytes, c.Limits.Unfinished = 340<<10, 40<<10 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

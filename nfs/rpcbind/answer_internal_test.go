@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"twofold/nfs/rpc"
@@ -324,5 +326,32 @@ func TestService_Holds(t *testing.T) {
 		if got := s.holds(c.netid, c.addr); got != c.want {
 			t.Errorf("listener %s, entry %s %s: %v", c.listen, c.netid, c.addr, got)
 		}
+	}
+}
+
+// Neither silence nor a byte now and then keeps a connection.
+func TestServeConn_IdleTime(t *testing.T) {
+	for name, drip := range map[string]time.Duration{"silent": 0, "dripping": idleTime / 4} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &server{table: nfsTable()}
+				near, far := net.Pipe()
+				defer near.Close()
+				begin := time.Now()
+				done := make(chan time.Duration, 1)
+				go func() {
+					s.serveConn(far)
+					done <- time.Since(begin)
+				}()
+				var err error
+				for drip > 0 && err == nil {
+					time.Sleep(drip)
+					_, err = near.Write([]byte{0x80})
+				}
+				if d := <-done; d != idleTime {
+					t.Errorf("closed after %s", d)
+				}
+			})
+		})
 	}
 }

@@ -144,7 +144,9 @@ type memConn struct {
 func (c *memConn) Read(b []byte) (int, error)  { return c.in.Read(b) }
 func (c *memConn) Write(b []byte) (int, error) { return c.out.Write(b) }
 func (c *memConn) Close() error                { c.closed = true; return nil }
-func (c *memConn) LocalAddr() net.Addr         { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:111")) }
+func (c *memConn) LocalAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:111"))
+}
 func (c *memConn) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.7:999"))
 }

@@ -2,35 +2,38 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"twofold/nfs/export"
+	"twofold/replica/vfs"
 )
 
-// rules returns one rule for each network of the entry.
-func (e exportConfig) rules() ([]export.Rule, error) {
+// text is the entry as the export table has it: its clients, each with the
+// entry's options.
+func (e exportConfig) text() (string, error) {
 	if len(e.Clients) == 0 {
-		return nil, errors.New("clients: missing: list addresses or networks like 10.0.0.0/24")
+		return "", errors.New("clients: missing: list addresses or networks like 10.0.0.0/24")
 	}
-	out := make([]export.Rule, 0, len(e.Clients))
-	for _, c := range e.Clients {
-		r, err := export.ParseRule(c, e.Options)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, nil
+	options := "(" + strings.Join(e.Options, ",") + ")"
+	text := strings.Join(e.Clients, options+" ") + options
+	clients, err := export.ParseClients(text)
+	return export.FormatClients(clients), err
 }
 
-// exportTable is the table of all entries.
-func (c *config) exportTable() (*export.Table, error) {
-	var rules []export.Rule
+// exportTable is the table of all entries: the whole volume.
+func (c *config) exportTable() (vfs.ExportTable, error) {
+	var clients []string
 	for _, e := range c.Exports {
-		r, err := e.rules()
+		text, err := e.text()
 		if err != nil {
-			return nil, err
+			return vfs.ExportTable{}, err
 		}
-		rules = append(rules, r...)
+		clients = append(clients, text)
 	}
-	return export.New(rules)
+	if len(clients) == 0 {
+		return vfs.ExportTable{}, nil
+	}
+	all, err := export.ParseExport("/", strings.Join(clients, " "))
+	all.Root = vfs.RootRef()
+	return vfs.ExportTable{Exports: []vfs.Export{all}}, err
 }

@@ -49,12 +49,12 @@ func TestConfig_Good(t *testing.T) {
 	if cfg.Volume.RootMode != 0o755 || cfg.Memory.Cache != 64<<20 {
 		t.Errorf("defaults: root mode %o, cache %s", cfg.Volume.RootMode, cfg.Memory.Cache)
 	}
-	rules, err := cfg.Exports[0].rules()
+	table, err := cfg.exportTable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := rules[0]; !r.ReadWrite || !r.RootSquash || !r.Secure {
-		t.Errorf("rule is %+v, want rw, root_squash and secure", r)
+	if got := table.Exports; len(got) != 1 || got[0].Path != "/" || got[0].Clients != "10.0.0.0/24(rw)" {
+		t.Errorf("exports %+v", got)
 	}
 }
 
@@ -137,10 +137,10 @@ func TestConfig_Mistakes(t *testing.T) {
 		{"tls and insecure", "", "tls: {cert: c, key: k, ca: a}\ninsecure_peers: true\n", "insecure_peers: true contradicts the tls section"},
 		{"port twice", "127.0.0.1:12080", "127.0.0.1:12049", "http.listen: 127.0.0.1:12049 is the address of nfs.listen too"},
 		{"no nfs", "nfs: {listen: \"127.0.0.1:12049\"}\n", "", "nfs.listen: missing: give host:port"},
-		{"clients", "10.0.0.0/24", "10.0.0.0/33", `exports[0]: export clients "10.0.0.0/33"`},
+		{"clients", "10.0.0.0/24", "10.0.0.0/33", `exports[0]: client "10.0.0.0/33"`},
 		{"option", "[rw]", "[rw, ro]", `options "rw" and "ro" exclude each other`},
 		{"no clients", "clients: [10.0.0.0/24]", "clients: []", "exports[0]: clients: missing"},
-		{"same clients", "[10.0.0.0/24]", "[10.0.0.0/24, 10.0.0.0/24]", "two export rules for 10.0.0.0/24"},
+		{"same clients", "[10.0.0.0/24]", "[10.0.0.0/24, 10.0.0.0/24]", "client 10.0.0.0/24 is there twice"},
 		{"block size", "", "volume: {block_size: 5000}\n", "volume.block_size: 5000: use a power of two"},
 		{"cache", "", "memory: {cache: 1MiB}\n", "memory.cache: 1MiB is too little: use at least 8MiB"},
 		{"limit", "", "memory: {limit: 64MiB}\n", "memory.limit: 64MiB is too little"},

@@ -189,7 +189,7 @@ func (c *config) validateServices(m *mistakes) {
 func (c *config) validateExports(m *mistakes) {
 	sound := true
 	for i, e := range c.Exports {
-		if _, err := e.rules(); err != nil {
+		if _, err := e.text(); err != nil {
 			m.add("exports[%d]: %v: correct it", i, err)
 			sound = false
 		}

@@ -15,6 +15,7 @@ import (
 
 	"twofold/metrics"
 	"twofold/nfs"
+	"twofold/nfs/export"
 	"twofold/nfs/mount"
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
@@ -36,9 +37,10 @@ type node struct {
 	binding      *identity.Binding // as it was at the start
 	dir          *identity.Dir
 	mux          *transport.Mux
-	store        *replica.Store // nil on a witness
-	nfs          *nfs.Server    // nil on a witness
-	mount        *mount.Program // nil on a witness
+	store        *replica.Store  // nil on a witness
+	nfs          *nfs.Server     // nil on a witness
+	exports      *export.Exports // nil on a witness
+	mount        *mount.Program  // nil on a witness
 	http         *metrics.Server
 	admin        *adminServer
 

@@ -55,6 +55,9 @@ func (n *node) closeFiles() error {
 	if n.mount != nil {
 		errs = append(errs, n.mount.Close())
 	}
+	if n.exports != nil {
+		errs = append(errs, n.exports.Close())
+	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}

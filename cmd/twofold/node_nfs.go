@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"net/netip"
 	"time"
 
 	"twofold/metrics"
 	"twofold/nfs"
+	"twofold/nfs/export"
 	"twofold/nfs/handle"
 	"twofold/nfs/mount"
 	"twofold/nfs/nfs3"
@@ -19,8 +19,13 @@ import (
 // lock manager yet: program 100021 is not in the table, so that the server
 // answers PROG_UNAVAIL.
 func (n *node) openNFS() error {
-	exports, err := n.cfg.exportTable()
+	table, err := n.cfg.exportTable()
 	if err != nil {
+		return err
+	}
+	exports := export.New(export.Config{Logger: n.log})
+	n.exports = exports
+	if err := exports.Set(table); err != nil {
 		return err
 	}
 	n.mount, err = mount.New(mount.Config{FS: n.store, Exports: exports, Handle: handle.Encode, Logger: n.log})
@@ -35,17 +40,14 @@ func (n *node) openNFS() error {
 		},
 		Observer: n.metrics.nfs,
 		Logger:   n.log,
-		Admit: func(client netip.AddrPort) bool {
-			_, ok := exports.Find(client)
-			return ok
-		},
+		Admit:    exports.Admits,
 	})
 	return err
 }
 
 // observedMount counts the calls of the MOUNT program.
 type observedMount struct {
-	next    rpc.Handler
+	next    *mount.Program
 	metrics *metrics.NFS
 }
 
@@ -54,6 +56,9 @@ var mountProcs = [...]string{"null", "mnt", "dump", "umnt", "umntall", "export"}
 
 // procMnt is the only procedure of MOUNT whose results begin with a status.
 const procMnt = 1
+
+// ReplySize is rpc.ReplySizer's.
+func (o observedMount) ReplySize(call *rpc.Call) int { return o.next.ReplySize(call) }
 
 // ServeRPC serves one call and counts it.
 func (o observedMount) ServeRPC(ctx context.Context, call *rpc.Call, w *xdr.Writer) error {

@@ -36,6 +36,9 @@ func all(t *testing.T) *prometheus.Registry {
 	}
 	r.SetPeerLag("b", 1)
 	r.SetFree("b", 1, true)
+	if _, err := metrics.NewGateway(reg); err != nil {
+		t.Fatal(err)
+	}
 	return reg
 }
 
@@ -238,5 +241,30 @@ func TestObserve_DoesNotAllocate(t *testing.T) {
 	}
 	if got := testing.AllocsPerRun(100, func() { n.Observe("getattr", "ok", time.Millisecond) }); got != 0 {
 		t.Errorf("%v allocations for each successful call, want none", got)
+	}
+}
+
+// One of the port mapper's states is 1, and a table that is not the newest shows.
+func TestGateway_Gauges(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m, err := metrics.NewGateway(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.SetExports(7, 3, true)
+	m.SetMapper("waiting", true)
+	m.SetMapper("registered", false)
+	got := series(t, reg)
+	for name, want := range map[string]float64{
+		"twofold_exports_version": 7, "twofold_exports_entries": 3, "twofold_exports_behind": 0, "twofold_rpcbind_failing": 0,
+		"twofold_rpcbind_state registered": 1, "twofold_rpcbind_state waiting": 0, "twofold_rpcbind_state serving": 0,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v (there: %t), want %v", name, v, ok, want)
+		}
+	}
+	m.SetExports(7, 3, false)
+	if got := series(t, reg)["twofold_exports_behind"]; got != 1 {
+		t.Errorf("twofold_exports_behind is %v for a table that is not in force", got)
 	}
 }

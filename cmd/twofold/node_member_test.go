@@ -49,7 +49,7 @@ func TestNode_RepeatedFromTheHostsAddress(t *testing.T) {
 	nodes := map[string]*testNode{}
 	for name, cfg := range c.cfgs {
 		if cfg.isData() {
-			cfg.Exports[0].Clients = []string{"0.0.0.0/0"}
+			writeFile(t, cfg.ExportsFile, "/ *(rw,no_root_squash,insecure)\n")
 		}
 		nodes[name] = openTestNode(t, cfg)
 		defer nodes[name].end(t)

@@ -32,11 +32,18 @@ type procCluster struct {
 // newProcCluster formats three nodes and starts them.
 func newProcCluster(t *testing.T) *procCluster {
 	t.Helper()
+	c := formatted(t)
+	c.startAll()
+	return c
+}
+
+// formatted is a cluster that was never started.
+func formatted(t *testing.T) *procCluster {
+	t.Helper()
 	c := &procCluster{testCluster: newTestCluster(t), t: t, threads: newTiedThread(t), running: map[string]*program{}}
 	for _, m := range devMembers {
 		c.init(t, m.Name)
 	}
-	c.startAll()
 	return c
 }
 

@@ -118,7 +118,7 @@ func TestProcess_ExportCommands(t *testing.T) {
 	c.stopAll()
 	c.startAll()
 	for _, node := range dataNames {
-		if list := c.export(node, "list"); !strings.Contains(list, "# twofold exports, version 3\n") || !strings.Contains(list, "from export apply stdin\n/projects 127.0.0.0/8(ro,") {
+		if list := c.export(node, "list"); !strings.Contains(list, "# twofold exports, version 5\n") || !strings.Contains(list, "by node b from export remove /\n/projects 127.0.0.0/8(ro,") {
 			t.Errorf("after a restart list at %s prints\n%s", node, list)
 		}
 		c.says(node, "this node's exports file is not what is in force")

@@ -133,7 +133,10 @@ func TestPublishMember(t *testing.T) {
 	if err := b.PublishMember(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	p.await("a", func(context.Context, *replica.Store) error {
+	p.await("a", func(ctx context.Context, _ *replica.Store) error {
+		if err := a.Ready(ctx); err != nil {
+			return err
+		}
 		all, _ := a.Members()
 		if len(all) != 1 || len(all[0].Addrs) != 2 || all[0].ID != m.ID {
 			return fmt.Errorf("%+v", all)

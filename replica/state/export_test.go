@@ -29,6 +29,10 @@ func AppliedKey() []byte            { return localKey(nil, localApplied) }
 func SuperKey() []byte              { return superKey(nil, 1) }
 func InodeKey(ino vfs.Ino) []byte   { return inodeKey(nil, 1, ino) }
 func BlockKey(ino, n uint64) []byte { return blockKey(nil, 1, vfs.Ino(ino), n) }
+func ExportsKey() []byte            { return exportsKey(nil, 1) }
+func ExportKey(place uint32) []byte { return exportKey(nil, 1, place) }
+func MemberKey(name string) []byte  { return memberKey(nil, 1, name) }
+func MountKey(t vfs.Time) []byte    { return mountKey(nil, 1, t) }
 func DropInode(s *State, i vfs.Ino) { s.cache.Remove(i) }
 func CachedInodes(s *State) int     { return s.cache.Len() }
 func LocalForeignKey() []byte       { return localKey(nil, 200) }

@@ -199,3 +199,18 @@ func TestList_NamesTheClients(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+func BenchmarkFind(b *testing.B) {
+	x := export.New(export.Config{Resolver: noNames{}})
+	defer x.Close()
+	if err := x.Set(vfs.ExportTable{Exports: []vfs.Export{entry("/", 1, "10.0.0.0/8(insecure) 10.1.0.0/16 fd00::/8 10.1.2.3 *")}}); err != nil {
+		b.Fatal(err)
+	}
+	client := at("[::ffff:10.2.2.4]:4000")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, v := x.Find(1, client); v != export.Admitted {
+			b.Fatal(v)
+		}
+	}
+}

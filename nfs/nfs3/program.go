@@ -29,8 +29,8 @@ type Exports interface {
 
 // Groups finds the supplementary groups of a user, given those of its call. It
 // returns before ctx ends, and never fails: what it cannot find out it answers
-// as it thinks best. The result must not be changed, by nobody. *groups.Cache's
-// Lookup is one.
+// as it thinks best. Nobody may change the result. The method Lookup of
+// *groups.Cache is one.
 type Groups func(ctx context.Context, uid uint32, wire []uint32) []uint32
 
 // Observer counts calls. proc and status are of small fixed sets.

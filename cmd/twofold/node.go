@@ -17,6 +17,7 @@ import (
 	"twofold/metrics"
 	"twofold/nfs"
 	"twofold/nfs/export"
+	"twofold/nfs/groups"
 	"twofold/nfs/mount"
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
@@ -46,6 +47,7 @@ type node struct {
 	admin        *adminServer
 	exports      *export.Exports // nil on a witness
 	keeper       *exportKeeper   // nil on a witness
+	groups       *groups.Cache   // nil unless the config asks for it
 	mapper       portMapper
 	seed         []vfs.Export // what the exports file said when the node was opened
 	// hangups brings SIGHUPs; nil if nobody sends any.

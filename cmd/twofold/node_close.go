@@ -56,6 +56,9 @@ func (n *node) closeFiles() error {
 	if n.mount != nil {
 		errs = append(errs, n.mount.Close())
 	}
+	if n.groups != nil {
+		errs = append(errs, n.groups.Close())
+	}
 	if n.exports != nil {
 		errs = append(errs, n.exports.Close())
 	}

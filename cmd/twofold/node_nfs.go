@@ -13,6 +13,7 @@ import (
 	"twofold/metrics"
 	"twofold/nfs"
 	"twofold/nfs/export"
+	"twofold/nfs/groups"
 	"twofold/nfs/handle"
 	"twofold/nfs/mount"
 	"twofold/nfs/nfs3"
@@ -49,12 +50,17 @@ func (n *node) openNFS() error {
 		log:      n.log,
 		known:    make(chan struct{}),
 	}
-	var err error
+	lookup, err := n.openGroups()
+	if err != nil {
+		return err
+	}
 	n.mount, err = mount.New(mount.Config{FS: n.store, Exports: n.exports, Handle: handle.Encode, Mounts: n.store, Logger: n.log})
 	if err != nil {
 		return err
 	}
-	files := nfs3.New(nfs3.Config{FS: n.store, Exports: n.exports, Metrics: n.metrics.nfs, Logger: n.log, Client: n.store.Client})
+	files := nfs3.New(nfs3.Config{
+		FS: n.store, Exports: n.exports, Groups: lookup, Metrics: n.metrics.nfs, Logger: n.log, Client: n.store.Client,
+	})
 	n.nfs, err = nfs.NewServer(nfs.Config{
 		Programs: []nfs.Program{
 			{Number: nfs.ProgramNFS, Version: nfs.VersionNFS, Handler: files},
@@ -70,6 +76,20 @@ func (n *node) openNFS() error {
 		ClientOf: func(a netip.Addr) netip.Addr { return netip.AddrFrom16(n.store.Client(a)) },
 	})
 	return err
+}
+
+// openGroups returns the look-up of users' groups, or nil if the config does not
+// ask for it.
+func (n *node) openGroups() (nfs3.Groups, error) {
+	if !n.cfg.NFS.ServerGroups {
+		return nil, nil
+	}
+	source, err := groups.NewCommand("id")
+	if err != nil {
+		return nil, fmt.Errorf("nfs.server_groups: %w", err)
+	}
+	n.groups = groups.New(source, n.log)
+	return n.groups.Lookup, nil
 }
 
 // serveClients starts what serves clients: the keeper of the export table, the

@@ -252,6 +252,24 @@ func TestLogAndMetrics(t *testing.T) {
 	}
 }
 
+// Which addresses are one client, the configuration may say.
+func TestCallID_Client(t *testing.T) {
+	fs := &oddFS{}
+	node := [16]byte{1, 0, 15: 9}
+	p := nfs3.New(nfs3.Config{FS: fs, Exports: table(t, "*(rw,insecure)"), Client: func(a netip.Addr) [16]byte {
+		if a != client.Addr() {
+			t.Errorf("asked for %v", a)
+		}
+		return node
+	}})
+	if _, err := serveCall(t, p, call(procRemove, enc(rootRef, "f"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := fs.last.ID.Client; got != node {
+		t.Errorf("client %v", got)
+	}
+}
+
 // A retransmission has the identity of the call that it repeats, from whatever
 // port; any other call has another.
 func TestCallID(t *testing.T) {

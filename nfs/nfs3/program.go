@@ -40,11 +40,14 @@ type Observer interface {
 
 // Config says what a Program works with.
 type Config struct {
-	FS      vfs.FS       // the volume; required
-	Exports Exports      // who may use it; required
-	Groups  Groups       // nil: a user has the groups of its call
-	Metrics Observer     // nil counts nothing
-	Logger  *slog.Logger // nil logs nothing
+	FS      vfs.FS   // the volume; required
+	Exports Exports  // who may use it; required
+	Groups  Groups   // nil: a user has the groups of its call
+	Metrics Observer // nil counts nothing
+	// Client is the identity of a client in the duplicate request cache. nil
+	// takes the address for it.
+	Client func(netip.Addr) [16]byte
+	Logger *slog.Logger // nil logs nothing
 }
 
 // Program is the NFS program, version 3. It implements rpc.Handler and
@@ -54,6 +57,7 @@ type Program struct {
 	exports  Exports
 	groups   Groups
 	metrics  Observer
+	client   func(netip.Addr) [16]byte
 	log      limitedLog
 	requests sync.Pool // of *request
 }
@@ -62,7 +66,10 @@ var _ rpc.Handler = (*Program)(nil)
 
 // New returns a Program.
 func New(cfg Config) *Program {
-	p := &Program{fs: cfg.FS, exports: cfg.Exports, groups: cfg.Groups, metrics: cfg.Metrics}
+	p := &Program{fs: cfg.FS, exports: cfg.Exports, groups: cfg.Groups, metrics: cfg.Metrics, client: cfg.Client}
+	if p.client == nil {
+		p.client = netip.Addr.As16
+	}
 	p.log.logger = cfg.Logger
 	if p.log.logger == nil {
 		p.log.logger = slog.New(slog.DiscardHandler)

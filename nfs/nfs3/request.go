@@ -102,7 +102,7 @@ func (q *request) cred() vfs.Cred { return q.change.Cred }
 
 // mutate hands a change to the volume under the identity of this call.
 func (q *request) mutate(op vfs.Op) (vfs.Result, error) {
-	q.change.ID = callID(q.call)
+	q.change.ID = callID(q.call, q.p.client(q.call.Client.Addr()))
 	q.proposed = true
 	return q.p.fs.Mutate(q.ctx, &q.change, op)
 }
@@ -110,7 +110,7 @@ func (q *request) mutate(op vfs.Op) (vfs.Result, error) {
 // callID is the identity of a call for the duplicate request cache (rule R11).
 // The stamp of AUTH_SYS is left out: a client may choose another one each time
 // (RFC 5531 appendix A).
-func callID(call *rpc.Call) vfs.CallID {
+func callID(call *rpc.Call, client [16]byte) vfs.CallID {
 	cred := call.CredBytes
 	if call.Cred.Flavor == rpc.AuthSys {
 		cred = cred[min(rpc.StampLen, len(cred)):]
@@ -125,7 +125,7 @@ func callID(call *rpc.Call) vfs.CallID {
 	_, _ = sum.Write(cred)
 	_, _ = sum.Write(call.Args)
 	return vfs.CallID{
-		Client: call.Client.Addr().As16(),
+		Client: client,
 		XID:    call.XID,
 		Prog:   call.Prog,
 		Vers:   call.Vers,

@@ -127,8 +127,11 @@ func (c *call) change(op any) vfs.Result {
 	case *command.SetLimits:
 		return c.setLimits(op)
 	default:
-		c.fail(fmt.Errorf("%w: op %T", command.ErrUnknown, op))
-		return vfs.Result{}
+		r, ok := c.changeTable(op)
+		if !ok {
+			c.fail(fmt.Errorf("%w: op %T", command.ErrUnknown, op))
+		}
+		return r
 	}
 }
 

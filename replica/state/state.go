@@ -29,11 +29,14 @@ type State struct {
 	txn   *txn                        // of the apply goroutine, reused
 	calls *duplicate.Index            // of the apply goroutine: what is remembered
 
+	mounts *mountIndex // of the apply goroutine
+
 	// mu makes cache, store and the fields below change as one. Apply holds
 	// it for the commit of a batch, readers for one read.
 	mu struct {
 		sync.RWMutex
-		super         super
+		super super
+		tables
 		applied, term uint64
 		forced        uint64 // answers that went because of the limit, since Open
 		hits          uint64 // calls that were answered with one, since Open
@@ -94,7 +97,10 @@ func (s *State) load() error {
 	if err := s.loadSuper(); err != nil {
 		return err
 	}
-	return s.loadAnswers()
+	if err := s.loadAnswers(); err != nil {
+		return err
+	}
+	return s.loadTables()
 }
 
 func (s *State) loadSuper() error {

@@ -26,6 +26,8 @@ type txn struct {
 
 	answers answers // of this entry
 
+	tables tableChanges
+
 	keyBuf   []byte
 	valueBuf []byte
 }
@@ -74,6 +76,7 @@ func (t *txn) begin() {
 	clear(t.entries)
 	clear(t.order)
 	clear(t.inOrder)
+	t.tables = tableChanges{}
 	t.order, t.inOrder, t.err = t.order[:0], t.inOrder[:0], nil
 	t.super = t.s.mu.super // The apply goroutine is the only one to change it.
 	t.answers.begin(t.super.nextAnswer)
@@ -200,6 +203,9 @@ func (t *txn) fill(b *pebble.Batch, index, term uint64) error {
 	if err := t.fillAnswers(b); err != nil {
 		return err
 	}
+	if err := t.fillTables(b); err != nil {
+		return err
+	}
 	if !t.super.formatted() {
 		t.super = super{} // nothing of it is stored, so nothing may be remembered
 	} else {
@@ -277,6 +283,7 @@ func (t *txn) publish(b *pebble.Batch, index, term uint64) error {
 			s.cache.Add(n.Ino, n.inode)
 		}
 	}
+	s.publishTables(&t.tables)
 	s.mu.super, s.mu.applied, s.mu.term = t.super, index, term
 	s.mu.forced += uint64(t.answers.forced)
 	s.mu.hits += uint64(t.answers.hits)

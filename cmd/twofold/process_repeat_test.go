@@ -208,7 +208,7 @@ func TestProcess_RepeatedCallsGetTheFirstAnswer(t *testing.T) {
 		if r.after != nil {
 			r.after(c)
 		}
-		w = w.reconnect()
+		w.reconnect()
 		for i, k := range cases {
 			if third := calls[i].ask(addrs[1-r.second(c, i%2)]); !bytes.Equal(third, replies[i]) {
 				t.Errorf("%s: %s is answered %x at first, then %x", r.name, k.name, replies[i], third)

@@ -14,9 +14,9 @@ func (q *request) link() error {
 		return err
 	}
 	file, kind := handle.Decode(q.vol, fileFH)
-	st := first(statusOf(kind), q.verdictOnMaking(name))
-	if st != statusOK {
-		return q.refuseLink(file, kind, dir, st)
+	early, late := verdictOnName(name), q.verdictOnChange()
+	if first(early, late, statusOf(kind)) != statusOK {
+		return q.refuseLink(file, kind, dir, early, late)
 	}
 	res, err := q.mutate(&vfs.OpLink{Ref: file, Dir: dir, Name: string(name)})
 	if err != nil {
@@ -29,9 +29,14 @@ func (q *request) link() error {
 }
 
 // refuseLink answers with what is known of both. The file's handle decoded as
-// kind.
-func (q *request) refuseLink(file vfs.Ref, kind vfs.Kind, dir vfs.Ref, st status) error {
-	d, err := q.look(dir, vfs.OK, vfs.TypeDir)
+// kind. early is what is wrong with the name, late what is wrong with a change
+// of the directory.
+func (q *request) refuseLink(file vfs.Ref, kind vfs.Kind, dir vfs.Ref, early, late status) error {
+	want := vfs.TypeDir
+	if early != statusOK {
+		want = 0
+	}
+	d, err := q.look(dir, vfs.OK, want)
 	if err != nil {
 		return err
 	}
@@ -39,7 +44,7 @@ func (q *request) refuseLink(file vfs.Ref, kind vfs.Kind, dir vfs.Ref, st status
 	if err != nil {
 		return err
 	}
-	q.reply(first(d.status, f.status, st))
+	q.reply(first(early, d.status, late, f.status))
 	q.postOp(f.hasAttr, &f.attr)
 	q.unchanged(d.hasAttr, &d.attr)
 	return nil

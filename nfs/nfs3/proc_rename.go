@@ -14,9 +14,10 @@ func (q *request) rename() error {
 		return err
 	}
 	to, kind := handle.Decode(q.vol, toFH)
-	st := first(statusOf(kind), q.verdictOnMaking(fromName), verdictOnName(toName))
-	if st != statusOK {
-		return q.refuseRename(from, to, kind, st)
+	early := first(verdictOnName(fromName), verdictOnName(toName))
+	late := q.verdictOnChange()
+	if first(early, late, statusOf(kind)) != statusOK {
+		return q.refuseRename(from, to, kind, early, late)
 	}
 	res, err := q.mutate(&vfs.OpRename{
 		FromDir: from, FromName: string(fromName),
@@ -32,17 +33,23 @@ func (q *request) rename() error {
 }
 
 // refuseRename answers with what is known of both directories. The handle of
-// the second one decoded as kind.
-func (q *request) refuseRename(from, to vfs.Ref, kind vfs.Kind, st status) error {
-	f, err := q.look(from, vfs.OK, vfs.TypeDir)
+// the second one decoded as kind. early is what is wrong with the names, late
+// what is wrong with a change of the first directory: like knfsd (nfsd_rename)
+// we look at the second one after that.
+func (q *request) refuseRename(from, to vfs.Ref, kind vfs.Kind, early, late status) error {
+	want := vfs.TypeDir
+	if early != statusOK {
+		want = 0
+	}
+	f, err := q.look(from, vfs.OK, want)
 	if err != nil {
 		return err
 	}
-	t, err := q.look(to, kind, vfs.TypeDir)
+	t, err := q.look(to, kind, want)
 	if err != nil {
 		return err
 	}
-	q.reply(first(f.status, t.status, st))
+	q.reply(first(early, f.status, late, t.status))
 	q.unchanged(f.hasAttr, &f.attr)
 	q.unchanged(t.hasAttr, &t.attr)
 	return nil

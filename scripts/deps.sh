@@ -16,6 +16,8 @@ modprobe        kmod             the client test
 unshare         util-linux       the client test
 sqlite3         sqlite3          the client test
 nfs-cp          libnfs-utils     the client test
+mkfs.ext4       e2fsprogs        the conformance test
+rpcbind         rpcbind          the conformance test
 '
 # gcc without the C library's headers compiles nothing.
 headers=/usr/include/stdio.h

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"twofold/nfs"
+	"twofold/nfs/export"
+	"twofold/nfs/handle"
+	"twofold/nfs/mount"
+	"twofold/nfs/nfs3"
+	"twofold/replica/modelfs"
+)
+
+// serve runs the NFS front end over the reference file system and returns its address.
+func serve(t *testing.T) string {
+	t.Helper()
+	fs := modelfs.New()
+	table, err := export.New([]export.Rule{
+		rule1(t, "127.0.0.1", "rw", "no_root_squash", "insecure"),
+		rule1(t, "127.0.0.3", "ro", "no_root_squash", "insecure"),
+		rule1(t, "127.0.0.4", "rw", "root_squash", "insecure"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mnt, err := mount.New(mount.Config{FS: fs, Exports: table, Handle: handle.Encode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := nfs.NewServer(nfs.Config{
+		Programs: []nfs.Program{
+			{Number: nfs.ProgramNFS, Version: nfs.VersionNFS, Handler: nfs3.New(nfs3.Config{FS: fs, Exports: table})},
+			{Number: nfs.ProgramMount, Version: nfs.VersionMount, Handler: mnt},
+		},
+		Admit: func(client netip.AddrPort) bool { _, ok := table.Find(client); return ok },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+		_ = mnt.Close()
+	})
+	return l.Addr().String()
+}
+
+func rule1(t *testing.T, clients string, options ...string) export.Rule {
+	t.Helper()
+	r, err := export.ParseRule(clients, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestModel runs the list against the reference file system and compares it with the record of the kernel's server.
+func TestModel(t *testing.T) {
+	o, err := parseOptions([]string{"-servers", serve(t), "-compare", golden})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.wait = 10 * time.Second
+	if err := o.run(t.Context(), os.Stderr); err != nil {
+		t.Error(err)
+	}
+}
+
+const golden = "testdata/knfsd.txt"

@@ -22,7 +22,7 @@ const (
 // callTimeout is how long a server may take for one call.
 const callTimeout = 30 * time.Second
 
-// principals are the callers. Alice owns things; Bob is of her group, Dave is so by his supplementary groups, Carol is not.
+// principals are the callers; doc.go says who they are.
 var principals = map[string]rpc.Cred{
 	"root":  client.Sys(0, 0),
 	"alice": client.Sys(1000, 100, 200),
@@ -30,6 +30,9 @@ var principals = map[string]rpc.Cred{
 	"carol": client.Sys(1002, 300),
 	"dave":  client.Sys(1003, 300, 100),
 	"anon":  client.Sys(65534, 65534),
+	"many":  client.Sys(1004, 300, 301, 302, 303, 304, 305, 306, 307, 308, 309, 310, 311, 312, 313, 314, 315, 100), // as many groups as fit
+	"wheel": client.Sys(1005, 0, 300, 0),
+	"minus": client.Sys(1<<32-1, 1<<32-1, 100),
 	"none":  {},
 }
 

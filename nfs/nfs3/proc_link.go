@@ -44,7 +44,7 @@ func (q *request) refuseLink(file vfs.Ref, kind vfs.Kind, dir vfs.Ref, early, la
 	if err != nil {
 		return err
 	}
-	q.reply(first(early, d.status, late, f.status))
+	q.reply(first(early, d.status, late, q.mayChangeEntries(&d), f.status))
 	q.postOp(f.hasAttr, &f.attr)
 	q.unchanged(d.hasAttr, &d.attr)
 	return nil

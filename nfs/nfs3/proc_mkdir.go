@@ -11,7 +11,7 @@ func (q *request) mkdir() error {
 	if err != nil {
 		return err
 	}
-	if done, err := q.refused(dir, verdictOnNew(name)); done {
+	if done, err := q.refusedAfterLookup(dir, verdictOnNew(name)); done {
 		return err
 	}
 	op.Dir, op.Name = dir, string(name)

@@ -36,7 +36,7 @@ func (q *request) mknod() error {
 	if err != nil {
 		return err
 	}
-	if done, err := q.refused(dir, first(verdictOnName(name), early, verdictOnNew(name))); done {
+	if done, err := q.refusedAfterLookup(dir, first(verdictOnName(name), early, verdictOnNew(name))); done {
 		return err
 	}
 	op.Dir, op.Name = dir, string(name)

@@ -49,7 +49,7 @@ func (q *request) refuseRename(from, to vfs.Ref, kind vfs.Kind, early, late stat
 	if err != nil {
 		return err
 	}
-	q.reply(first(early, f.status, late, t.status))
+	q.reply(first(early, f.status, late, q.mayChangeEntries(&f), t.status))
 	q.unchanged(f.hasAttr, &f.attr)
 	q.unchanged(t.hasAttr, &t.attr)
 	return nil

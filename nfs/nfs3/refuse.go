@@ -71,6 +71,25 @@ func (q *request) refused(dir vfs.Ref, early status) (bool, error) {
 	return false, nil
 }
 
+// refusedAfterLookup is refused for MKDIR and MKNOD, which look the name up before
+// they ask for leave to make it (nfsd_create): whoever may not search the
+// directory is told so first.
+func (q *request) refusedAfterLookup(dir vfs.Ref, early status) (bool, error) {
+	if early != statusOK || q.verdictOnChange() == statusOK {
+		return q.refused(dir, early)
+	}
+	l, err := q.look(dir, vfs.OK, vfs.TypeDir)
+	if err != nil {
+		return true, err
+	}
+	if l.status == statusOK && !vfs.Allowed(q.cred(), &l.attr, vfs.WantExec) {
+		l.status = statusAcces
+	}
+	q.reply(first(l.status, q.verdictOnChange()))
+	q.unchanged(l.hasAttr, &l.attr)
+	return true, nil
+}
+
 // verdictOnType is nfsd_mode_check of fs/nfsd/nfsfh.c. Zero wants any type.
 func verdictOnType(want, got vfs.FileType) status {
 	switch {
@@ -117,6 +136,15 @@ func (q *request) refuse(ref vfs.Ref, want vfs.FileType, st status) error {
 	q.reply(first(l.status, st))
 	q.unchanged(l.hasAttr, &l.attr)
 	return nil
+}
+
+// mayChangeEntries is the leave that a change of a directory's entries needs; it
+// counts before what is wrong with a second handle.
+func (q *request) mayChangeEntries(d *looked) status {
+	if d.status == statusOK && !vfs.Allowed(q.cred(), &d.attr, vfs.WantWrite|vfs.WantExec) {
+		return statusAcces
+	}
+	return statusOK
 }
 
 // refuseEarly answers a change of one inode with what its arguments decide, even

@@ -27,7 +27,8 @@
 // "keep" remembered, and !NAME for a forged one. Words may be quoted as in Go, and x{255} is that many x.
 //
 // The answer to a call is its status, then in braces each object that the reply has attributes of: "pre" and "post" if these are what
-// GETATTR says before and after the call, "fh" for a handle that is right, "-" for what is left out. A line follows for each
+// GETATTR says before and after the call, "fh" for a handle that is right, "-" for what is left out, "gone" for what
+// has no attributes any more. A line follows for each
 // object that changed. END lists the directory after the last call.
 //
 // # Concurrency

@@ -32,6 +32,8 @@ type options struct {
 	target
 	only   *regexp.Regexp // cases to run
 	skip   *regexp.Regexp // cases to leave out; nil leaves out none
+	seed   uint64         // of random cases
+	random int            // how many random cases to run instead of the list
 	record string         // file to write
 	facts  string         // file with the lines of the record's head
 	golden string         // file to compare with
@@ -51,6 +53,8 @@ func parseOptions(args []string) (options, error) {
 	f.StringVar(&squash, "squash", "127.0.0.4", "client `address` that the server gives rw, root_squash")
 	f.StringVar(&only, "only", "", "run the cases that fit this `regexp`")
 	f.StringVar(&skip, "skip", "", "leave out the cases that fit this `regexp`")
+	f.Uint64Var(&o.seed, "seed", 1, "`number` that random cases follow from")
+	f.IntVar(&o.random, "random", 0, "run this many random `cases` instead of the list")
 	f.StringVar(&o.record, "record", "", "write what the server answers to this `file`")
 	f.StringVar(&o.facts, "facts", "", "`file` of lines about the server, for the head of the record")
 	f.StringVar(&o.golden, "compare", "", "compare with the record in this `file`")
@@ -79,7 +83,7 @@ func parseOptions(args []string) (options, error) {
 }
 
 // whole reports that every case is to run.
-func (o options) whole() bool { return o.only.String() == "" && o.skip == nil }
+func (o options) whole() bool { return o.only.String() == "" && o.skip == nil && o.random == 0 }
 
 // chooses reports that a case is to run.
 func (o options) chooses(name string) bool {
@@ -120,6 +124,9 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 // chosen gives the cases that are to run.
 func (o options) chosen() ([]testCase, error) {
 	all, err := allCases()
+	if o.random > 0 {
+		all, err = randomCases(o.seed, o.random)
+	}
 	var list []testCase
 	for _, c := range all {
 		if o.chooses(c.name) {

@@ -150,6 +150,9 @@ func (r *caseRun) check(s slot, watches []watch, before, after []seen) (string, 
 			was, is = before[i].attr, after[i].attr
 		}
 	}
+	if is == nil && s.before == nil && s.after == nil {
+		return "{" + s.label + " gone}", nil
+	}
 	var words []string
 	if s.hasFH {
 		word, err := r.checkFH(s.fh, is)

@@ -23,8 +23,8 @@ func protocolReasons() []reason {
 			but: `RENAME !zeros`,
 			edits: []edit{
 				{`\{(\S+) - post\}`, `{$1 pre post}`},
-				{`\{([^$!\s]\S*) - -\}`, `{$1 pre post}`},
-				{`\{([^$!\s]\S*) -\}`, `{$1 post}`},
+				{`\{(\S+) - -\}`, `{$1 pre post}`},
+				{`\{(\S+) -\}`, `{$1 post}`},
 			},
 		},
 		{
@@ -32,7 +32,7 @@ func protocolReasons() []reason {
 			edits: []edit{
 				{`^(` + caller + `LOOKUP (\S+) ` + odd + `)` + unread, "$1\nACCES {$2 post}"},
 				{`^(` + caller + `LOOKUP (\S+) ` + long + `)` + unread, "$1\nNAMETOOLONG {$2 post}"},
-				{`^(` + single + ` (\$d) ` + odd + `.*)` + unread, "$1\nACCES {$2 - -}"},
+				{`^(` + single + ` (\$d) ` + odd + `.*)` + unread, "$1\nACCES {$2 gone}"},
 				{`^(` + caller + single + ` (\S+) ` + odd + `.*)` + unread, "$1\nACCES {$2 pre post}"},
 				{`^(` + caller + single + ` (\S+) ` + long + `.*)` + unread, "$1\nNAMETOOLONG {$2 pre post}"},
 				{`^(SYMLINK (\S+) \S+ ` + long + `)` + unread, "$1\nNAMETOOLONG {$2 pre post}"},

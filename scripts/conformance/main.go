@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -81,9 +82,6 @@ func parseOptions(args []string) (options, error) {
 	}
 	return o, err
 }
-
-// whole reports that every case is to run.
-func (o options) whole() bool { return o.only.String() == "" && o.skip == nil && o.random == 0 }
 
 // chooses reports that a case is to run.
 func (o options) chooses(name string) bool {
@@ -169,18 +167,13 @@ func judge(o options, results []result) error {
 	if err != nil {
 		return err
 	}
-	var wanted []result
-	for _, r := range recorded {
-		if o.chooses(r.name) {
-			wanted = append(wanted, r)
-		}
-	}
 	var rules []*rule
 	if !o.exact {
 		rules = compile(reasons())
 	}
-	found := compare(expect(wanted, rules), results)
-	if o.whole() {
+	expected := slices.DeleteFunc(expect(recorded, rules), func(r result) bool { return !o.chooses(r.name) })
+	found := compare(expected, results)
+	if o.random == 0 {
 		found = append(found, unused(rules)...)
 	}
 	if len(found) == 0 {

@@ -107,6 +107,9 @@ func parseLine(text string) (line, error) {
 	if _, ok := principals[l.who]; !ok {
 		return l, fmt.Errorf("%q: nobody is called %q", text, l.who)
 	}
+	if l.export != exportRW && l.export != exportRO && l.export != exportSquash {
+		return l, fmt.Errorf("%q: no export is called %q", text, l.export)
+	}
 	if l.recorded() && calls[l.verb] == nil || !l.recorded() && preparations[l.verb] == nil {
 		return l, fmt.Errorf("%q: unknown verb %q", text, l.verb)
 	}

@@ -192,6 +192,10 @@ func stateReasons() []reason {
 			edits: []edit{exactly("CREATE . f exclusive:verifier", "EXIST {. pre post}", "OK {f fh post} {. pre post}")},
 		},
 		{
+			why:   "CREATE EXCLUSIVE of a name that is there is EXIST on a read-only export, whatever the verifier",
+			edits: []edit{exactly("@root/ro CREATE . f exclusive:verifier", "OK {f fh post} {. pre post}", "EXIST {. pre post}")},
+		},
+		{
 			why: "The target of a symbolic link takes no blocks, however long it is",
 			edits: []edit{
 				{`(lnk 0777 n1 0:0 size=(?:60|255|1000|40\d\d)) used=all`, `$1 used=none`},

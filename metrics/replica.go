@@ -18,6 +18,27 @@ type Replica struct {
 	inodes        prometheus.Gauge
 	dataBytes     prometheus.Gauge
 	peerLag       *prometheus.GaugeVec
+	free          *prometheus.GaugeVec
+	duplicates    duplicates
+}
+
+// duplicates are the collectors of the duplicate request cache.
+type duplicates struct {
+	records prometheus.Gauge
+	bytes   prometheus.Gauge
+	limit   prometheus.Gauge
+	evicted prometheus.Counter
+	hits    prometheus.Counter
+}
+
+func newDuplicates() duplicates {
+	return duplicates{
+		records: gauge("twofold_replica_duplicate_records", "Answers that are remembered for calls that come again."),
+		bytes:   gauge("twofold_replica_duplicate_bytes", "Bytes that these answers count against the limit."),
+		limit:   gauge("twofold_replica_duplicate_limit_bytes", "Limit of these bytes that is in force, the same at both nodes."),
+		evicted: counter("twofold_replica_duplicate_evicted_total", "Answers that this node forgot before their time, because of the limit."),
+		hits:    counter("twofold_replica_duplicate_hits_total", "Calls that this node found done already, and answered as at first."),
+	}
 }
 
 // NewReplica registers the collectors of the store on reg.
@@ -53,9 +74,16 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 			Name: "twofold_replica_peer_lag_entries",
 			Help: "Committed log entries that a member has not confirmed, as this node knows it.",
 		}, []string{"peer"}),
+		free: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "twofold_replica_free_bytes",
+			Help: "Bytes that a data node can still take, its reserve excluded, as this node knows it.",
+		}, []string{"member"}),
+		duplicates: newDuplicates(),
 	}
+	d := &m.duplicates
 	return m, register(reg, m.batchOps, m.batchBytes, m.batchDuration, m.applyDuration, m.forwarded,
-		m.readRounds, m.readWaiters, m.inodes, m.dataBytes, m.peerLag)
+		m.readRounds, m.readWaiters, m.inodes, m.dataBytes, m.peerLag, m.free,
+		d.records, d.bytes, d.limit, d.evicted, d.hits)
 }
 
 // ObserveBatch notes one batch that was proposed and has been committed.
@@ -100,10 +128,36 @@ func (m *Replica) SetState(inodes, bytes uint64) {
 	m.dataBytes.Set(float64(bytes))
 }
 
+// SetDuplicates notes how full the duplicate request cache is, and what
+// happened in it since the last time.
+func (m *Replica) SetDuplicates(records, bytes, limit, evicted, hits uint64) {
+	if m == nil {
+		return
+	}
+	d := &m.duplicates
+	d.records.Set(float64(records))
+	d.bytes.Set(float64(bytes))
+	d.limit.Set(float64(limit))
+	d.evicted.Add(float64(evicted))
+	d.hits.Add(float64(hits))
+}
+
 // SetPeerLag notes how many committed entries a member still lacks. The peer
 // is a member's name, so that there are never more series than members.
 func (m *Replica) SetPeerLag(peer string, entries uint64) {
 	if m != nil {
 		m.peerLag.WithLabelValues(peer).Set(float64(entries))
+	}
+}
+
+// SetFree notes how much room a data node has, or that it is not known. The
+// member's name bounds the series.
+func (m *Replica) SetFree(member string, bytes uint64, known bool) {
+	switch {
+	case m == nil:
+	case known:
+		m.free.WithLabelValues(member).Set(float64(bytes))
+	default:
+		m.free.DeleteLabelValues(member)
 	}
 }

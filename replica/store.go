@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -50,6 +49,9 @@ type Store struct {
 	committed chan []raftlog.Entry
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
+
+	clients        atomic.Pointer[clientTable]
+	membersChanged <-chan struct{} // owned by the apply goroutine
 
 	// nudged is the highest index of which the other data node was told that
 	// it is committed, because it asked for a read index.
@@ -92,7 +94,7 @@ func Open(cfg Config) (*Store, error) {
 		logger:    cfg.Logger,
 		metrics:   cfg.Metrics,
 		state:     st,
-		disk:      &diskWatch{dir: cfg.Dir, reserve: cfg.ReserveBytes, logger: cfg.Logger},
+		disk:      newDiskWatch(&cfg),
 		instance:  binary.BigEndian.Uint64(seed[:]),
 		inFlight:  semaphore.NewWeighted(maxInFlightBytes),
 		queue:     make(chan pending, maxQueuedOps),
@@ -108,7 +110,7 @@ func Open(cfg Config) (*Store, error) {
 	s.delivered.Store(index)
 	s.appliedTerm = raftlog.Term(term)
 	s.waiters = newWaitTable(term)
-	s.disk.look()
+	s.refreshClients()
 	s.applying.Go(s.runApply)
 	s.applying.Go(s.watchState)
 	return s, nil
@@ -125,6 +127,9 @@ func (s *Store) Start(log Log, net raftlog.Net) {
 	s.running.Go(s.runPropose)
 	s.running.Go(s.runLead)
 	s.running.Go(func() { s.disk.run(s.stopped) })
+	for _, name := range s.cfg.Peers {
+		s.running.Go(func() { s.runSpace(name) })
+	}
 	s.running.Go(s.runReport)
 }
 
@@ -200,6 +205,9 @@ func (s *Store) Digest() (digest [32]byte, index uint64, err error) { return s.s
 // Stats returns the inodes in use and the bytes stored.
 func (s *Store) Stats() (inodes, bytes uint64) { return s.state.Stats() }
 
+// Duplicates says how full the duplicate request cache is.
+func (s *Store) Duplicates() state.Duplicates { return s.state.Duplicates() }
+
 // newFormat makes the format command of a new volume.
 func (s *Store) newFormat() (command.Format, error) {
 	f := s.cfg.Format
@@ -210,19 +218,4 @@ func (s *Store) newFormat() (command.Format, error) {
 		return f, fmt.Errorf("replica: random numbers: %w", err)
 	}
 	return f, nil
-}
-
-// runReport brings the state's size into the metrics.
-func (s *Store) runReport() {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		inodes, bytes := s.state.Stats()
-		s.metrics.SetState(inodes, bytes)
-		select {
-		case <-tick.C:
-		case <-s.stopped:
-			return
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
+	"twofold/replica/duplicate"
 	"twofold/replica/state"
 )
 
@@ -44,7 +45,7 @@ func (c *config) Validate() []string {
 	c.validatePeers(&m)
 	c.validateServices(&m)
 	if c.isData() {
-		c.validateExports(&m)
+		c.NFS.validate(&m)
 		c.validateVolume(&m)
 	}
 	c.validateResources(&m)
@@ -171,8 +172,8 @@ func (c *config) validateServices(m *mistakes) {
 		if c.NFS.Listen != "" {
 			m.add("nfs: a witness serves no clients: remove it")
 		}
-		if len(c.Exports) > 0 {
-			m.add("exports: a witness serves no clients: remove them")
+		if c.ExportsFile != "" {
+			m.add("exports_file: a witness serves no clients: remove it")
 		}
 	}
 	keys := map[string]string{}
@@ -183,22 +184,6 @@ func (c *config) validateServices(m *mistakes) {
 			m.add("%s: %s is the address of %s too: give each its own port", s.key, s.addr, other)
 		}
 		keys[s.addr] = s.key
-	}
-}
-
-func (c *config) validateExports(m *mistakes) {
-	sound := true
-	for i, e := range c.Exports {
-		if _, err := e.rules(); err != nil {
-			m.add("exports[%d]: %v: correct it", i, err)
-			sound = false
-		}
-	}
-	if !sound {
-		return
-	}
-	if _, err := c.exportTable(); err != nil {
-		m.add("exports: %v: join or remove some", err)
 	}
 }
 
@@ -213,6 +198,9 @@ func (c *config) validateResources(m *mistakes) {
 	if c.Reserve < minReserve {
 		m.add("reserve: %s is too little to keep the log out of danger: use at least %s", c.Reserve, minReserve)
 	}
+	if c.Duplicates < duplicate.MinBytes || c.Duplicates > duplicate.MaxBytes {
+		m.add("duplicates: %s: choose from %s to %s", c.Duplicates, byteSize(duplicate.MinBytes), byteSize(duplicate.MaxBytes))
+	}
 	if !slices.Contains(logStores, c.LogStore) {
 		m.add("log_store: %q is not known: use %s", c.LogStore, strings.Join(logStores, " or "))
 	}
@@ -222,9 +210,10 @@ func (c *config) validateResources(m *mistakes) {
 	if c.Memory.Memtable < minMemtable {
 		m.add("memory.memtable: %s is too little: use at least %s", c.Memory.Memtable, minMemtable)
 	}
-	floor := max(minMemoryLimit, c.Memory.Cache+memtables*c.Memory.Memtable)
+	// About half of what a remembered answer counts is in memory.
+	floor := max(minMemoryLimit, c.Memory.Cache+memtables*c.Memory.Memtable+c.Duplicates/2)
 	if c.Memory.Limit != 0 && c.Memory.Limit < floor {
-		m.add("memory.limit: %s is too little for this cache and memtable: use at least %s, or 0 for no limit", c.Memory.Limit, floor)
+		m.add("memory.limit: %s is too little for this cache, memtable and duplicates: use at least %s, or 0 for no limit", c.Memory.Limit, floor)
 	}
 	if !slices.Contains(logLevels, c.Log.Level) {
 		m.add("log.level: %q is not known: use %s", c.Log.Level, strings.Join(logLevels, ", "))

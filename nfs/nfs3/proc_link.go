@@ -1,24 +1,26 @@
 package nfs3
 
-import (
-	"twofold/nfs/handle"
-	"twofold/replica/vfs"
-)
+import "twofold/replica/vfs"
 
 // link is procedure 15 (RFC 1813 section 3.3.15). Like knfsd (nfsd_link) we
-// look at the directory before the file.
+// look at the directory before the file. Between two exports it is
+// NFS3ERR_XDEV, as RENAME is: a file shall not come under other rules than those
+// of the export that it lies in.
 func (q *request) link() error {
 	fileFH, dirFH, name := q.handle(), q.handle(), q.name()
 	dir, err := q.resolve(dirFH)
 	if err != nil {
 		return err
 	}
-	file, kind := handle.Decode(q.vol, fileFH)
-	early, late := verdictOnName(name), q.verdictOnChange()
-	if first(early, late, statusOf(kind)) != statusOK {
-		return q.refuseLink(file, kind, dir, early, late)
+	file, fileStatus := q.admit(fileFH)
+	early, late := verdictOnName(name), statusOK
+	if file.root != q.root {
+		late = statusXDev
 	}
-	res, err := q.mutate(&vfs.OpLink{Ref: file, Dir: dir, Name: string(name)})
+	if first(early, q.verdictOnChange(), fileStatus, late) != statusOK {
+		return q.refuseLink(file, fileStatus, dir, early, late)
+	}
+	res, err := q.mutate(&vfs.OpLink{Ref: file.ref, Dir: dir, Name: string(name)})
 	if err != nil {
 		return err
 	}
@@ -28,23 +30,35 @@ func (q *request) link() error {
 	return nil
 }
 
-// refuseLink answers with what is known of both. The file's handle decoded as
-// kind. early is what is wrong with the name, late what is wrong with a change
-// of the directory.
-func (q *request) refuseLink(file vfs.Ref, kind vfs.Kind, dir vfs.Ref, early, late status) error {
+// notDir refuses a directory, which has one name alone.
+func notDir(t vfs.FileType) status {
+	if t == vfs.TypeDir {
+		return statusIsDir
+	}
+	return statusOK
+}
+
+// refuseLink answers with what is known of both. fileStatus is what is wrong
+// with the file's handle, early what is wrong with the name, late with two
+// exports.
+func (q *request) refuseLink(file admitted, fileStatus status, dir vfs.Ref, early, late status) error {
 	want := vfs.TypeDir
 	if early != statusOK {
 		want = 0
 	}
-	d, err := q.look(dir, vfs.OK, want)
+	d, err := q.look(dir, statusOK, want)
 	if err != nil {
 		return err
 	}
-	f, err := q.look(file, kind, 0)
+	f, err := q.look(file.ref, fileStatus, 0)
 	if err != nil {
 		return err
 	}
-	q.reply(first(early, d.status, late, q.mayChangeEntries(&d), f.status))
+	st := first(early, d.status, q.verdictOnEntries(&q.rule, &d.attr), f.status)
+	if st == statusOK && late != statusOK {
+		st = first(notDir(f.attr.Type), late)
+	}
+	q.reply(st)
 	q.postOp(f.hasAttr, &f.attr)
 	q.unchanged(d.hasAttr, &d.attr)
 	return nil

@@ -78,7 +78,7 @@ func (q *request) refusedAfterLookup(dir vfs.Ref, early status) (bool, error) {
 	if early != statusOK || q.verdictOnChange() == statusOK {
 		return q.refused(dir, early)
 	}
-	l, err := q.look(dir, vfs.OK, vfs.TypeDir)
+	l, err := q.look(dir, statusOK, vfs.TypeDir)
 	if err != nil {
 		return true, err
 	}
@@ -111,10 +111,10 @@ type looked struct {
 	attr    vfs.Attr
 }
 
-// look asks for the attributes of an inode whose handle decoded as kind.
-func (q *request) look(ref vfs.Ref, kind vfs.Kind, want vfs.FileType) (looked, error) {
-	if kind != vfs.OK {
-		return looked{status: statusOf(kind)}, nil
+// look asks for the attributes of an inode whose handle was found to be st.
+func (q *request) look(ref vfs.Ref, st status, want vfs.FileType) (looked, error) {
+	if st != statusOK {
+		return looked{status: st}, nil
 	}
 	res, err := q.p.fs.GetAttr(q.ctx, ref)
 	if err != nil {
@@ -129,7 +129,7 @@ func (q *request) look(ref vfs.Ref, kind vfs.Kind, want vfs.FileType) (looked, e
 // refuse answers a change of one inode that is not proposed, with a wcc_data.
 // What is wrong with the handle goes before st.
 func (q *request) refuse(ref vfs.Ref, want vfs.FileType, st status) error {
-	l, err := q.look(ref, vfs.OK, want)
+	l, err := q.look(ref, statusOK, want)
 	if err != nil {
 		return err
 	}
@@ -138,19 +138,10 @@ func (q *request) refuse(ref vfs.Ref, want vfs.FileType, st status) error {
 	return nil
 }
 
-// mayChangeEntries is the leave that a change of a directory's entries needs; it
-// counts before what is wrong with a second handle.
-func (q *request) mayChangeEntries(d *looked) status {
-	if d.status == statusOK && !vfs.Allowed(q.cred(), &d.attr, vfs.WantWrite|vfs.WantExec) {
-		return statusAcces
-	}
-	return statusOK
-}
-
 // refuseEarly answers a change of one inode with what its arguments decide, even
 // if the inode is gone.
 func (q *request) refuseEarly(ref vfs.Ref, st status) error {
-	l, err := q.look(ref, vfs.OK, 0)
+	l, err := q.look(ref, statusOK, 0)
 	if err != nil {
 		return err
 	}

@@ -52,10 +52,12 @@ func statOf(name string) (*syscall.Stat_t, error) {
 	return info.Sys().(*syscall.Stat_t), nil
 }
 
-// wantError checks that an operation was refused with exactly this errno.
-func wantError(what string, got error, want unix.Errno) error {
-	if errors.Is(got, want) {
-		return nil
+// wantError checks that an operation was refused with this errno, or one of these.
+func wantError(what string, got error, want ...unix.Errno) error {
+	for _, errno := range want {
+		if errors.Is(got, errno) {
+			return nil
+		}
 	}
 	return fmt.Errorf("%s: got %v, want %v", what, got, want)
 }

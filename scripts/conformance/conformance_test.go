@@ -2,7 +2,6 @@ package main
 
 import (
 	"net"
-	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"twofold/nfs/mount"
 	"twofold/nfs/nfs3"
 	"twofold/replica/modelfs"
+	"twofold/replica/vfs"
 )
 
 const golden = "testdata/knfsd.txt"
@@ -21,12 +21,9 @@ const golden = "testdata/knfsd.txt"
 func serve(t *testing.T) string {
 	t.Helper()
 	fs := modelfs.New()
-	table, err := export.New([]export.Rule{
-		exportRule(t, "127.0.0.1", "rw", "no_root_squash", "insecure"),
-		exportRule(t, "127.0.0.3", "ro", "no_root_squash", "insecure"),
-		exportRule(t, "127.0.0.4", "rw", "root_squash", "insecure"),
-	})
-	if err != nil {
+	table := export.New(export.Config{})
+	clients := "127.0.0.1(rw,no_root_squash,insecure) 127.0.0.3(ro,no_root_squash,insecure) 127.0.0.4(rw,root_squash,insecure)"
+	if err := table.Set(vfs.ExportTable{Exports: []vfs.Export{{Path: "/", Root: vfs.RootRef(), Clients: clients}}}); err != nil {
 		t.Fatal(err)
 	}
 	mnt, err := mount.New(mount.Config{FS: fs, Exports: table, Handle: handle.Encode})
@@ -38,7 +35,7 @@ func serve(t *testing.T) string {
 			{Number: nfs.ProgramNFS, Version: nfs.VersionNFS, Handler: nfs3.New(nfs3.Config{FS: fs, Exports: table})},
 			{Number: nfs.ProgramMount, Version: nfs.VersionMount, Handler: mnt},
 		},
-		Admit: func(client netip.AddrPort) bool { _, ok := table.Find(client); return ok },
+		Admit: table.Admits,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -53,17 +50,9 @@ func serve(t *testing.T) string {
 		_ = srv.Close()
 		<-done
 		_ = mnt.Close()
+		_ = table.Close()
 	})
 	return l.Addr().String()
-}
-
-func exportRule(t *testing.T, clients string, options ...string) export.Rule {
-	t.Helper()
-	r, err := export.ParseRule(clients, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // recorded reads the record of the kernel's server.

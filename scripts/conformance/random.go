@@ -45,7 +45,7 @@ const (
 // setUp makes a few objects of several owners.
 func (g generator) setUp(out *strings.Builder) {
 	fmt.Fprintf(out, "set . mode=%s uid=%s gid=%s\n", g.one("777 777 1777 2777 3777 755 775"), g.one("0 1000"), g.one("0 100"))
-	for _, what := range []string{"file f data=hello", "file g", "lnk l f", "fifo p", "chr c"} {
+	for _, what := range []string{"file f size=5", "file g", "lnk l f", "fifo p", "chr c"} {
 		fmt.Fprintf(out, "%s uid=%s gid=%s mode=%s\n", what, g.one("0 1000 1001"), g.one("0 100 300"), g.one(randomModes))
 	}
 	for _, what := range []string{"dir d", "dir e", "dir k", "dir d/s"} {

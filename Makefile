@@ -9,7 +9,7 @@ FUZZTIME ?= 1m
 # Packages are compiled with the race detector's cgo only in the unit tests; everything that runs on its own is static.
 STATIC := CGO_ENABLED=0
 
-.PHONY: build run deps check test test-unit test-process test-client figures fuzz fuzz-short clean
+.PHONY: build run deps check test test-unit test-process test-conformance test-client knfsd figures fuzz fuzz-short clean
 
 build:
 	$(STATIC) $(GO) build -trimpath -o bin/twofold ./cmd/twofold
@@ -37,6 +37,14 @@ test-process: build
 figures:
 	$(STATIC) $(GO) test -tags figures -run '^TestFigures' -count=1 -v ./cmd/twofold
 
+# The same calls to the pair and to the Linux kernel's server in a guest.
+test-conformance:
+	scripts/conformance-test
+
+# Records anew what the kernel's server answers; read the difference before it is committed.
+knfsd:
+	scripts/conformance-test record
+
 test-client:
 	scripts/client-test
 
@@ -48,7 +56,7 @@ fuzz-short:
 
 # One after the other, the quick ones first: the machine has two processors, and the client test measures times.
 test:
-	scripts/run-steps.sh deps check test-unit fuzz-short test-process test-client
+	scripts/run-steps.sh deps check test-unit fuzz-short test-process test-conformance test-client
 
 clean:
 	rm -rf bin

@@ -14,11 +14,19 @@ const maxHandle = 64
 // than GARBAGE_ARGS.
 var (
 	errBadEnum  = errors.New("nfs3: value not in the enumeration")
+	errNoHandle = errors.New("nfs3: empty file handle")
 	errBadCount = errors.New("nfs3: count differs from the length of the data")
 )
 
-// handle decodes an nfs_fh3. The result aliases the record.
-func (q *request) handle() []byte { return q.r.Opaque(maxHandle) }
+// handle decodes an nfs_fh3. The result aliases the record. Like knfsd we take
+// an empty handle for no handle (svcxdr_decode_nfs_fh3).
+func (q *request) handle() []byte {
+	fh := q.r.Opaque(maxHandle)
+	if len(fh) == 0 {
+		q.r.Fail(errNoHandle)
+	}
+	return fh
+}
 
 // name decodes a filename3. Its length is bounded by the record alone and
 // nothing is allocated for it, so that a name that is too long gets the status

@@ -35,9 +35,10 @@
 //
 // The order of refusals is knfsd's: a handle that does not decode
 // (NFS3ERR_BADHANDLE), no export for this client (NFS3ERR_STALE), a client port
-// that the export does not allow (NFS3ERR_PERM), an inode that is gone
-// (NFS3ERR_STALE), a wrong type, a read-only export (NFS3ERR_ROFS), permission
-// bits, and then whatever the procedure itself finds.
+// that the export does not allow (NFS3ERR_PERM), what the arguments alone
+// decide, an inode that is gone (NFS3ERR_STALE), a wrong type, a read-only
+// export (NFS3ERR_ROFS), permission bits, and then whatever the procedure
+// itself finds. scripts/conformance compares the order with knfsd's.
 //
 // [Program.ReplySize] tells the server how long a reply may become, so that it
 // counts the memory of large READs and listings before they are served.

@@ -21,11 +21,42 @@ func (q *request) create() error {
 	if err != nil {
 		return err
 	}
-	if st := q.verdictOnMaking(name); st != statusOK {
-		return q.refuse(dir, vfs.TypeDir, st)
-	}
 	op.Dir, op.Name = dir, string(name)
+	early := verdictOnNew(name)
+	if early == statusOK && !q.rule.ReadWrite {
+		return q.createReadOnly(&op)
+	}
+	if done, err := q.refused(dir, early); done {
+		return err
+	}
 	return q.make(&op)
+}
+
+// createReadOnly answers CREATE on a read-only export. Like knfsd
+// (nfsd3_create_file) we look at the name first: one that is there can be opened
+// by UNCHECKED, as long as nothing changes.
+func (q *request) createReadOnly(op *vfs.OpCreate) error {
+	res, err := q.p.fs.Lookup(q.ctx, q.cred(), op.Dir, op.Name)
+	if err != nil {
+		return err
+	}
+	st := statusOf(res.Kind)
+	switch {
+	case res.Kind == vfs.NotExist:
+		st = statusROFS
+	case res.Kind != vfs.OK:
+	case op.Mode != vfs.CreateUnchecked:
+		st = statusExist
+	case res.Attr.Type == vfs.TypeReg && op.Set.Has(vfs.SetSize):
+		st = statusROFS
+	}
+	q.reply(st)
+	if st == statusOK {
+		q.postFH(true, res.Attr.Ref)
+		q.postOp(true, &res.Attr)
+	}
+	q.unchanged(res.HasDir, &res.Dir)
+	return nil
 }
 
 // make proposes the making of an object and answers as CREATE, MKDIR, SYMLINK

@@ -13,12 +13,12 @@ func (q *request) link() error {
 		return err
 	}
 	file, fileStatus := q.admit(fileFH)
-	st := first(fileStatus, q.verdictOnMaking(name))
-	if st == statusOK && file.root != q.root {
-		st = statusXDev
+	early, late := verdictOnName(name), statusOK
+	if file.root != q.root {
+		late = statusXDev
 	}
-	if st != statusOK {
-		return q.refuseLink(file, fileStatus, dir, st)
+	if first(early, q.verdictOnChange(), fileStatus, late) != statusOK {
+		return q.refuseLink(file, fileStatus, dir, early, late)
 	}
 	res, err := q.mutate(&vfs.OpLink{Ref: file.ref, Dir: dir, Name: string(name)})
 	if err != nil {
@@ -39,9 +39,14 @@ func notDir(t vfs.FileType) status {
 }
 
 // refuseLink answers with what is known of both. fileStatus is what is wrong
-// with the file's handle.
-func (q *request) refuseLink(file admitted, fileStatus status, dir vfs.Ref, st status) error {
-	d, err := q.look(dir, statusOK, vfs.TypeDir)
+// with the file's handle, early what is wrong with the name, late with two
+// exports.
+func (q *request) refuseLink(file admitted, fileStatus status, dir vfs.Ref, early, late status) error {
+	want := vfs.TypeDir
+	if early != statusOK {
+		want = 0
+	}
+	d, err := q.look(dir, statusOK, want)
 	if err != nil {
 		return err
 	}
@@ -49,9 +54,9 @@ func (q *request) refuseLink(file admitted, fileStatus status, dir vfs.Ref, st s
 	if err != nil {
 		return err
 	}
-	st = first(d.status, f.status, st)
-	if st == statusXDev {
-		st = first(q.verdictOnEntries(&q.rule, &d.attr), notDir(f.attr.Type), st)
+	st := first(early, d.status, q.verdictOnEntries(&q.rule, &d.attr), f.status)
+	if st == statusOK && late != statusOK {
+		st = first(notDir(f.attr.Type), late)
 	}
 	q.reply(st)
 	q.postOp(f.hasAttr, &f.attr)

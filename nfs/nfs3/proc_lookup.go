@@ -31,17 +31,13 @@ func (q *request) lookup() error {
 	return nil
 }
 
-// refuseLookup answers for a name that cannot be there. Permission to search
-// comes first, as in nfsd_lookup.
+// refuseLookup answers for a name that cannot be there, whatever the type of dir.
 func (q *request) refuseLookup(dir vfs.Ref, st status) error {
-	l, err := q.look(dir, statusOK, vfs.TypeDir)
+	l, err := q.look(dir, statusOK, 0)
 	if err != nil {
 		return err
 	}
-	if l.status == statusOK && !vfs.Allowed(q.cred(), &l.attr, vfs.WantExec) {
-		l.status = statusAcces
-	}
-	q.reply(first(l.status, st))
+	q.reply(st)
 	q.postOp(l.hasAttr, &l.attr)
 	return nil
 }

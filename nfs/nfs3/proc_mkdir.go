@@ -11,8 +11,8 @@ func (q *request) mkdir() error {
 	if err != nil {
 		return err
 	}
-	if st := q.verdictOnMaking(name); st != statusOK {
-		return q.refuse(dir, vfs.TypeDir, st)
+	if done, err := q.refusedAfterLookup(dir, verdictOnNew(name)); done {
+		return err
 	}
 	op.Dir, op.Name = dir, string(name)
 	op.Set.Mask &^= vfs.SetSize

@@ -1,6 +1,10 @@
 package nfs3
 
-import "twofold/replica/vfs"
+import (
+	"math"
+
+	"twofold/replica/vfs"
+)
 
 // Sizes in bytes of what READDIR and READDIRPLUS count (RFC 1813 sections
 // 3.3.16 and 3.3.17).
@@ -64,9 +68,13 @@ func (q *request) list(fh []byte, after vfs.Cookie, count uint32, plus bool) err
 	if err != nil {
 		return err
 	}
-	q.reply(statusOf(res.Kind))
+	st := statusOf(res.Kind)
+	if st == statusOK && after > math.MaxInt64 {
+		st = statusInval // no position in a directory, as for knfsd
+	}
+	q.reply(st)
 	q.postOp(res.HasDir, &res.Dir)
-	if res.Kind != vfs.OK {
+	if st != statusOK {
 		return nil
 	}
 	verf := q.vol.CookieVerf()

@@ -29,8 +29,8 @@ func (q *request) entry() (vfs.Ref, []byte, error) {
 
 // unlink proposes to take an entry out of a directory, and answers.
 func (q *request) unlink(dir vfs.Ref, name []byte, op vfs.Op) error {
-	if st := q.verdictOnMaking(name); st != statusOK {
-		return q.refuse(dir, vfs.TypeDir, st)
+	if done, err := q.refused(dir, verdictOnOld(name)); done {
+		return err
 	}
 	res, err := q.mutate(op)
 	if err != nil {

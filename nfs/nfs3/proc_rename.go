@@ -15,15 +15,15 @@ func (q *request) rename() error {
 		return err
 	}
 	to, toStatus := q.admit(toFH)
-	st := first(toStatus, q.verdictOnMaking(fromName), verdictOnName(toName))
-	if st == statusOK && to.root != q.root {
-		st = statusXDev
+	early, late := first(verdictOnName(fromName), verdictOnName(toName)), statusOK
+	if to.root != q.root {
+		late = statusXDev
 		if isDots(fromName) || isDots(toName) {
-			st = statusPerm // as the volume has it for one export
+			late = statusPerm // as the volume has it for one export
 		}
 	}
-	if st != statusOK {
-		return q.refuseRename(from, to, toStatus, st)
+	if first(early, q.verdictOnChange(), toStatus, late) != statusOK {
+		return q.refuseRename(from, to, toStatus, early, late)
 	}
 	res, err := q.mutate(&vfs.OpRename{
 		FromDir: from, FromName: string(fromName),
@@ -39,21 +39,25 @@ func (q *request) rename() error {
 }
 
 // refuseRename answers with what is known of both directories. toStatus is what
-// is wrong with the second one's handle.
-func (q *request) refuseRename(from vfs.Ref, to admitted, toStatus, st status) error {
-	f, err := q.look(from, statusOK, vfs.TypeDir)
+// is wrong with the second one's handle, early what is wrong with the names, late
+// with two exports. Like knfsd (nfsd_rename) we look at the second directory
+// after the first one was found to be the caller's to change.
+func (q *request) refuseRename(from vfs.Ref, to admitted, toStatus, early, late status) error {
+	want := vfs.TypeDir
+	if early != statusOK {
+		want = 0
+	}
+	f, err := q.look(from, statusOK, want)
 	if err != nil {
 		return err
 	}
-	t, err := q.look(to.ref, toStatus, vfs.TypeDir)
+	t, err := q.look(to.ref, toStatus, want)
 	if err != nil {
 		return err
 	}
-	st = first(f.status, t.status, st)
-	if f.status == statusOK && t.status == statusOK && to.root != q.root {
-		st = first(q.verdictOnEntries(&q.rule, &f.attr), q.verdictOnEntries(&to.rule, &t.attr), st)
-	}
-	q.reply(st)
+	q.reply(first(early,
+		f.status, q.verdictOnEntries(&q.rule, &f.attr),
+		t.status, q.verdictOnEntries(&to.rule, &t.attr), late))
 	q.unchanged(f.hasAttr, &f.attr)
 	q.unchanged(t.hasAttr, &t.attr)
 	return nil
@@ -72,6 +76,3 @@ func (q *request) verdictOnEntries(rule *export.Rule, dir *vfs.Attr) status {
 		return statusOK
 	}
 }
-
-// isDots reports whether a name is "." or "..".
-func isDots(name []byte) bool { return string(name) == "." || string(name) == ".." }

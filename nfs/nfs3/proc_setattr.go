@@ -15,7 +15,11 @@ func (q *request) setattr() error {
 		return err
 	}
 	if st := q.verdictOnChange(); st != statusOK {
-		return q.refuse(ref, 0, st)
+		want := vfs.FileType(0)
+		if op.Set.Has(vfs.SetSize) {
+			want = vfs.TypeReg // nfsd_setattr checks the type first
+		}
+		return q.refuse(ref, want, st)
 	}
 	op.Ref = ref
 	res, err := q.mutate(&op)

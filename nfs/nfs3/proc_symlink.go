@@ -16,9 +16,9 @@ func (q *request) symlink() error {
 	if err != nil {
 		return err
 	}
-	st := first(q.verdictOnMaking(name), verdictOnTarget(target))
-	if st != statusOK {
-		return q.refuse(dir, vfs.TypeDir, st)
+	early := first(verdictOnName(name), verdictOnTarget(target), verdictOnNew(name))
+	if done, err := q.refused(dir, early); done {
+		return err
 	}
 	op.Dir, op.Name, op.Target = dir, string(name), string(target)
 	op.Set.Mask &^= vfs.SetSize

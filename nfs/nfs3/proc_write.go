@@ -33,11 +33,10 @@ func (q *request) write() error {
 	}
 	op.Ref = ref
 	op.Data = op.Data[:min(len(op.Data), maxIO)]
-	st := q.verdictOnChange()
-	if st == statusOK && op.Offset > math.MaxInt64-uint64(len(op.Data)) {
-		st = statusFBig
+	if op.Offset > math.MaxInt64-uint64(len(op.Data)) {
+		return q.refuseEarly(ref, statusFBig)
 	}
-	if st != statusOK {
+	if st := q.verdictOnChange(); st != statusOK {
 		return q.refuse(ref, vfs.TypeReg, st)
 	}
 	res, err := q.mutate(&op)

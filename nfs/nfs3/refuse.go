@@ -24,9 +24,28 @@ func verdictOnName(name []byte) status {
 	}
 }
 
+// verdictOnNew is verdictOnName for a name that is to be made. "." and ".." are
+// there always (nfsd_create, nfsd_symlink, nfsd3_create_file).
+func verdictOnNew(name []byte) status {
+	if isDots(name) {
+		return statusExist
+	}
+	return verdictOnName(name)
+}
+
+// verdictOnOld is verdictOnName for a name that is to be removed. "." and ".."
+// stay (nfsd_unlink).
+func verdictOnOld(name []byte) status {
+	if isDots(name) {
+		return statusAcces
+	}
+	return verdictOnName(name)
+}
+
+func isDots(name []byte) bool { return string(name) == "." || string(name) == ".." }
+
 // verdictOnChange tells why a change is refused before it is proposed, or
-// statusOK. A read-only export comes first, as in knfsd's nfsd_permission; unlike
-// there it does so for "." and "..", too, whatever the procedure.
+// statusOK.
 func (q *request) verdictOnChange() status {
 	switch {
 	case !q.rule.ReadWrite:
@@ -38,12 +57,37 @@ func (q *request) verdictOnChange() status {
 	}
 }
 
-// verdictOnMaking is verdictOnChange of one entry of a directory.
-func (q *request) verdictOnMaking(name []byte) status {
-	if st := q.verdictOnChange(); st != statusOK {
-		return st
+// refused answers a change of a directory's entries that is not proposed, and
+// reports whether it has. early is what the arguments alone decide: like knfsd
+// we look at them before the directory, whatever its type is and whether it may
+// be changed at all.
+func (q *request) refused(dir vfs.Ref, early status) (bool, error) {
+	if early != statusOK {
+		return true, q.refuseEarly(dir, early)
 	}
-	return verdictOnName(name)
+	if st := q.verdictOnChange(); st != statusOK {
+		return true, q.refuse(dir, vfs.TypeDir, st)
+	}
+	return false, nil
+}
+
+// refusedAfterLookup is refused for MKDIR and MKNOD, which look the name up before
+// they ask for leave to make it (nfsd_create): whoever may not search the
+// directory is told so first.
+func (q *request) refusedAfterLookup(dir vfs.Ref, early status) (bool, error) {
+	if early != statusOK || q.verdictOnChange() == statusOK {
+		return q.refused(dir, early)
+	}
+	l, err := q.look(dir, statusOK, vfs.TypeDir)
+	if err != nil {
+		return true, err
+	}
+	if l.status == statusOK && !vfs.Allowed(q.cred(), &l.attr, vfs.WantExec) {
+		l.status = statusAcces
+	}
+	q.reply(first(l.status, q.verdictOnChange()))
+	q.unchanged(l.hasAttr, &l.attr)
+	return true, nil
 }
 
 // verdictOnType is nfsd_mode_check of fs/nfsd/nfsfh.c. Zero wants any type.
@@ -90,6 +134,18 @@ func (q *request) refuse(ref vfs.Ref, want vfs.FileType, st status) error {
 		return err
 	}
 	q.reply(first(l.status, st))
+	q.unchanged(l.hasAttr, &l.attr)
+	return nil
+}
+
+// refuseEarly answers a change of one inode with what its arguments decide, even
+// if the inode is gone.
+func (q *request) refuseEarly(ref vfs.Ref, st status) error {
+	l, err := q.look(ref, statusOK, 0)
+	if err != nil {
+		return err
+	}
+	q.reply(st)
 	q.unchanged(l.hasAttr, &l.attr)
 	return nil
 }

@@ -37,6 +37,9 @@ func (fs *FS) ReadDir(name string) ([]os.FileInfo, error) {
 		}
 		for i := range r.Entries {
 			after = r.Entries[i].Cookie
+			if r.Entries[i].Attr.Ino == 0 { // names can be read, but not searched
+				return nil, pathError(op, name, syscall.EACCES)
+			}
 			infos = append(infos, fs.info(r.Entries[i].Name, r.Entries[i].Attr))
 		}
 		if r.EOF || len(r.Entries) == 0 {

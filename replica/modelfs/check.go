@@ -63,10 +63,10 @@ func keepsSetgid(cred vfs.Cred, gid uint32) bool { return cred.UID == 0 || cred.
 
 // withoutPrivileges is mode after a change that takes setuid and setgid away.
 // Setgid without group execute means something else (mandatory locking, once)
-// and stays.
-func withoutPrivileges(mode uint32) uint32 {
+// and stays if the caller could set it.
+func withoutPrivileges(mode uint32, keepsSetgid bool) uint32 {
 	mode &^= vfs.ModeSetuid
-	if mode&0o010 != 0 {
+	if mode&0o010 != 0 || !keepsSetgid {
 		mode &^= vfs.ModeSetgid
 	}
 	return mode

@@ -46,13 +46,13 @@ func (c *change) create(d *inode, op *vfs.OpCreate, r *vfs.Result) vfs.Kind {
 
 // createOver is CREATE of a name that is there.
 func (c *change) createOver(n *inode, op *vfs.OpCreate, r *vfs.Result) vfs.Kind {
-	if n.attr.Type != vfs.TypeReg {
-		return vfs.Exist
-	}
 	switch op.Mode {
 	case vfs.CreateUnchecked:
 		size := op.Set
 		size.Mask &= vfs.SetSize
+		if n.attr.Type != vfs.TypeReg {
+			size.Mask = 0 // Whatever it is, it is found (nfsd3_create_file).
+		}
 		if kind := c.checkSet(n, size); kind != vfs.OK {
 			return kind
 		}
@@ -78,7 +78,7 @@ func (c *change) mkdir(d *inode, op *vfs.OpMkdir, r *vfs.Result) vfs.Kind {
 	}
 	n := c.newInode(d, op.Name, vfs.TypeDir, op.Set)
 	n.attr.Nlink = 2
-	n.attr.Size = uint64(c.fs.volume.BlockSize)
+	n.attr.Size, n.attr.Used = vfs.DirSize, vfs.DirSize
 	n.entries = make(map[string]entry)
 	n.nextCookie = vfs.CookieFirst
 	n.parent = d.attr.Ino
@@ -166,6 +166,9 @@ func (c *change) newInode(d *inode, name string, t vfs.FileType, set vfs.SetAttr
 		}
 		if set.Has(vfs.SetGID) {
 			n.attr.GID = set.GID
+		}
+		if set.Mask&(vfs.SetUID|vfs.SetGID) != 0 && t != vfs.TypeDir {
+			n.attr.Mode = withoutPrivileges(n.attr.Mode, true)
 		}
 	}
 	c.setTimes(n, set)

@@ -12,18 +12,16 @@
 //
 // The answers are those of a Linux file system behind the kernel's NFS server:
 // the order of the checks follows fs/nfsd/vfs.c and fs/namei.c, the rules for
-// attributes follow setattr_prepare in fs/attr.c. Four things are simpler:
+// attributes follow setattr_prepare in fs/attr.c. Three things are simpler:
 //
 //   - A call has its whole effect or none. The kernel may create a file and
 //     then refuse to set its size.
-//   - UNCHECKED CREATE over something that is not a regular file is Exist, as
-//     RFC 1813 section 3.3.8 asks, where the kernel answers success.
 //   - The guard of SETATTR is compared even if nothing is to be set.
 //   - A call's identity ([vfs.CallID]) is ignored: each call is new.
 //
 // What the contract of vfs leaves open is chosen here as follows. A directory
-// has the size of one block. Used counts whole blocks of a regular file and is
-// zero for all other types. A name that a rename replaces keeps its cookie. A
+// has [vfs.DirSize] bytes. Used counts whole blocks of a regular file and is
+// zero for all other types but directories. A name that a rename replaces keeps its cookie. A
 // new object whose mode was not given has mode 0. The generation of the
 // root is 0, that of every other inode is [Gen].
 //

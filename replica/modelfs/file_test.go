@@ -127,7 +127,10 @@ func TestCreate_Modes(t *testing.T) {
 		t.Errorf("UNCHECKED with size: %+v", r.Attr)
 	}
 	v.mkdir(alice, root, "d", 0o755)
-	v.want(alice, &vfs.OpCreate{Dir: root, Name: "d"}, vfs.Exist)
+	v.want(alice, &vfs.OpCreate{Dir: root, Name: "d", Mode: vfs.CreateGuarded}, vfs.Exist)
+	if r := v.want(bob, &vfs.OpCreate{Dir: root, Name: "d", Set: size}, vfs.OK); r.Attr.Type != vfs.TypeDir {
+		t.Errorf("UNCHECKED over a directory: %+v", r.Attr)
+	}
 	v.want(alice, &vfs.OpMkdir{Dir: root, Name: "f"}, vfs.Exist)
 }
 
@@ -173,7 +176,7 @@ func TestMknodAndSymlink(t *testing.T) {
 	if err != nil || r.Target != "to" {
 		t.Errorf("readlink: %+v, %v", r, err)
 	}
-	if r, _ := v.fs.Readlink(t.Context(), bob, root); r.Kind != vfs.Invalid {
+	if r, _ := v.fs.Readlink(t.Context(), bob, root); r.Kind != vfs.IsDir {
 		t.Errorf("readlink of a directory: %v", r.Kind)
 	}
 }

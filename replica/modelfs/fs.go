@@ -103,7 +103,7 @@ func New(opts ...Option) *FS {
 	fs.mu.inodes[vfs.RootIno] = &inode{
 		attr: vfs.Attr{
 			Ref: rootRef, Type: vfs.TypeDir, Mode: fs.root.mode, Nlink: 2,
-			UID: fs.root.uid, GID: fs.root.gid, Size: uint64(fs.volume.BlockSize),
+			UID: fs.root.uid, GID: fs.root.gid, Size: vfs.DirSize, Used: vfs.DirSize,
 			Atime: now, Mtime: now, Ctime: now,
 		},
 		entries:    make(map[string]entry),

@@ -100,19 +100,19 @@ func (c *change) write(n *inode, op *vfs.OpWrite, r *vfs.Result) vfs.Kind {
 	if size > vfs.MaxIO {
 		return vfs.Invalid
 	}
+	if size == 0 {
+		return vfs.OK // As write(2) of nothing: no time changes.
+	}
 	if op.Offset > vfs.MaxFileSize || op.Offset+size > vfs.MaxFileSize {
 		return vfs.TooBig
 	}
 	r.Count = uint32(size)
-	if size == 0 {
-		return vfs.OK // As write(2) of nothing: no time changes.
-	}
 	n.data.writeAt(op.Data, op.Offset, c.fs.volume.BlockSize)
 	n.attr.Size = max(n.attr.Size, op.Offset+size)
 	n.attr.Used = uint64(len(n.data)) * uint64(c.fs.volume.BlockSize)
 	n.attr.Mtime, n.attr.Ctime = c.now, c.now
 	if c.cred.UID != 0 {
-		n.attr.Mode = withoutPrivileges(n.attr.Mode)
+		n.attr.Mode = withoutPrivileges(n.attr.Mode, keepsSetgid(c.cred, n.attr.GID))
 	}
 	return vfs.OK
 }

@@ -77,6 +77,8 @@ func (fs *FS) Readlink(ctx context.Context, _ vfs.Cred, ref vfs.Ref) (vfs.Readli
 	switch {
 	case n == nil:
 		return vfs.ReadlinkResult{Kind: vfs.Stale}, nil
+	case n.attr.Type == vfs.TypeDir:
+		return vfs.ReadlinkResult{Kind: vfs.IsDir, HasAttr: true, Attr: n.attr}, nil
 	case n.attr.Type != vfs.TypeLnk:
 		return vfs.ReadlinkResult{Kind: vfs.Invalid, HasAttr: true, Attr: n.attr}, nil
 	default:
@@ -155,8 +157,9 @@ func (fs *FS) ReadDir(ctx context.Context, cred vfs.Cred, dir vfs.Ref, after vfs
 	end := min(len(all), start+max(limit, 0))
 	r.Entries = all[start:end]
 	r.EOF = end == len(all)
+	maySearch := vfs.Allowed(cred, &d.attr, vfs.WantExec)
 	for i := range r.Entries {
-		if plus {
+		if plus && (maySearch || isDot(r.Entries[i].Name)) {
 			r.Entries[i].Attr = fs.mu.inodes[r.Entries[i].Ino].attr
 		}
 	}
@@ -176,7 +179,9 @@ func (fs *FS) StatFS(ctx context.Context, ref vfs.Ref) (vfs.StatFSResult, error)
 	}
 	used, inodes := uint64(0), uint64(len(fs.mu.inodes))
 	for _, n := range fs.mu.inodes {
-		used += n.attr.Used
+		if n.attr.Type == vfs.TypeReg {
+			used += n.attr.Used
+		}
 	}
 	return vfs.StatFSResult{
 		HasAttr: true, Attr: n.attr,

@@ -13,6 +13,9 @@ func (c *change) rename(op *vfs.OpRename) vfs.Result {
 	if to != nil {
 		before(&r.WCC[1], to)
 	}
+	if kind == vfs.OK {
+		kind = mayChangeDir(c.cred, from)
+	}
 	switch {
 	case kind != vfs.OK:
 		r.Kind = kind
@@ -32,9 +35,6 @@ func (c *change) rename(op *vfs.OpRename) vfs.Result {
 
 // renameIn finds what is moved and what is replaced, in the kernel's order.
 func (c *change) renameIn(from, to *inode, op *vfs.OpRename) vfs.Kind {
-	if kind := mayChangeDir(c.cred, from); kind != vfs.OK {
-		return kind
-	}
 	if kind := mayChangeDir(c.cred, to); kind != vfs.OK {
 		return kind
 	}

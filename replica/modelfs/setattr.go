@@ -95,6 +95,7 @@ func (c *change) applySet(n *inode, set vfs.SetAttr) {
 		n.attr.Used = uint64(len(n.data)) * uint64(c.fs.volume.BlockSize)
 		n.attr.Mtime = c.now
 	}
+	keeps := keepsSetgid(c.cred, n.attr.GID)
 	if set.Has(vfs.SetUID) {
 		n.attr.UID = set.UID
 	}
@@ -110,7 +111,7 @@ func (c *change) applySet(n *inode, set vfs.SetAttr) {
 	// A new owner or group takes the privileges away, from root's chown too
 	// (nfsd_sanitize_attrs in fs/nfsd/vfs.c), even if nothing really changes.
 	if set.Mask&(vfs.SetUID|vfs.SetGID) != 0 && n.attr.Type != vfs.TypeDir {
-		n.attr.Mode = withoutPrivileges(n.attr.Mode)
+		n.attr.Mode = withoutPrivileges(n.attr.Mode, set.Has(vfs.SetMode) || keeps)
 	}
 	c.setTimes(n, set)
 	n.attr.Ctime = c.now

@@ -29,10 +29,12 @@
 //
 // What the file system contract leaves open is decided so:
 //
-//   - A directory has the size of one block. Used counts the bytes stored for a
-//     regular file, rounded up to 512, and is zero for other types.
+//   - A directory has [vfs.DirSize] bytes, in Size and in Used. Used counts the
+//     bytes stored for a regular file, rounded up to 512, and is zero for other
+//     types.
 //   - atime moves at creation and by SETATTR only.
-//   - An UNCHECKED CREATE over something that is not a regular file is Exist.
+//   - An UNCHECKED CREATE over something that is not a regular file finds it, and
+//     changes nothing.
 //   - With the proposer's verdict of no space, whatever makes a name or an
 //     inode, extends a file or fills a hole is NoSpace; RENAME, the removing
 //     calls, overwriting and truncation go on, and so do the tables.

@@ -37,6 +37,10 @@ type inode struct {
 // attr returns the attributes as callers see them.
 func (n *inode) attr() vfs.Attr {
 	a := n.Attr
+	if n.isDir() {
+		a.Used = vfs.DirSize
+		return a
+	}
 	a.Used = (a.Used + usedUnit - 1) / usedUnit * usedUnit
 	return a
 }

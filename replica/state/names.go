@@ -76,10 +76,11 @@ func (c *call) mayKeepSetgid(gid uint32) bool { return c.cred.UID == 0 || c.cred
 const groupExec uint32 = 0o010
 
 // dropPrivilege returns the mode after data or owner changed: no setuid, and
-// no setgid where it gives privilege (ATTR_KILL_SUID and ATTR_KILL_SGID).
-func dropPrivilege(mode uint32) uint32 {
+// no setgid where it gives privilege, or where the caller could not set it
+// (setattr_should_drop_sgid, fs/attr.c).
+func dropPrivilege(mode uint32, mayKeepSetgid bool) uint32 {
 	mode &^= vfs.ModeSetuid
-	if mode&groupExec != 0 {
+	if mode&groupExec != 0 || !mayKeepSetgid {
 		mode &^= vfs.ModeSetgid
 	}
 	return mode

@@ -67,8 +67,12 @@ func TestCreate_Over(t *testing.T) {
 	h.mkdir(h.root(), "d", 0o755)
 	h.want(vfs.Root, &vfs.OpCreate{Dir: h.root(), Name: "f", Mode: vfs.CreateGuarded}, vfs.Exist)
 	h.want(vfs.Root, &vfs.OpCreate{Dir: h.root(), Name: "f", Mode: vfs.CreateExclusive}, vfs.Exist)
-	for _, mode := range []vfs.CreateMode{vfs.CreateUnchecked, vfs.CreateGuarded, vfs.CreateExclusive} {
+	for _, mode := range []vfs.CreateMode{vfs.CreateGuarded, vfs.CreateExclusive} {
 		h.want(vfs.Root, &vfs.OpCreate{Dir: h.root(), Name: "d", Mode: mode}, vfs.Exist)
+	}
+	found := h.must(alice, &vfs.OpCreate{Dir: h.root(), Name: "d", Set: vfs.SetAttr{Mask: vfs.SetSize}})
+	if found.Attr.Type != vfs.TypeDir || found.Attr.Size != vfs.DirSize {
+		t.Errorf("unchecked over a directory: %+v", found.Attr)
 	}
 	// UNCHECKED takes nothing but the size, and needs leave for that only.
 	set := vfs.SetAttr{Mask: vfs.SetMode | vfs.SetUID, Mode: 0o777, UID: 9}
@@ -116,7 +120,7 @@ func TestCreate_Ownership(t *testing.T) {
 		want owner
 	}{
 		{"own group", alice, &vfs.OpCreate{Dir: plain, Name: "1", Set: chosen}, owner{1000, 100, 0o6775}},
-		{"root chooses", vfs.Root, &vfs.OpCreate{Dir: plain, Name: "2", Set: chosen}, owner{7, 8, 0o6775}},
+		{"root chooses", vfs.Root, &vfs.OpCreate{Dir: plain, Name: "2", Set: chosen}, owner{7, 8, 0o775}},
 		{"inherited, setgid lost", alice, &vfs.OpCreate{Dir: inherit, Name: "1", Set: chosen}, owner{1000, 200, 0o4775}},
 		{"inherited, in group", bob, &vfs.OpCreate{Dir: inherit, Name: "2", Set: chosen}, owner{1001, 200, 0o6775}},
 		{"directory inherits the bit", alice, &vfs.OpMkdir{Dir: inherit, Name: "3", Set: chosen}, owner{1000, 200, 0o2775}},

@@ -46,17 +46,17 @@ func (c *call) create(d *node, op *vfs.OpCreate, r *vfs.Result) vfs.Kind {
 	return vfs.OK
 }
 
-// createOver is CREATE of a name that exists. Something else than a regular
-// file is Exist, as RFC 1813 section 3.3.8 has it; the kernel's server answers
-// UNCHECKED with success there, which tells the client a lie about the type.
+// createOver is CREATE of a name that exists. UNCHECKED gives whatever has the
+// name, and sets the size of a regular file; the client sees the type by the
+// attributes.
 func (c *call) createOver(n *node, op *vfs.OpCreate, r *vfs.Result) vfs.Kind {
-	if n.Type != vfs.TypeReg {
-		return vfs.Exist
-	}
 	switch op.Mode {
 	case vfs.CreateUnchecked:
 		set := op.Set
 		set.Mask &= vfs.SetSize
+		if n.Type != vfs.TypeReg {
+			set.Mask = 0
+		}
 		if kind := c.maySet(n, set); kind != vfs.OK {
 			return kind
 		}
@@ -170,12 +170,16 @@ func (c *call) make(d *node, e *entry, t vfs.FileType, set vfs.SetAttr) *node {
 		i.GID = d.GID
 	}
 	// Only root chooses; the wish of others is ignored, since some clients
-	// send a group always (nfsd_create_setattr).
+	// send a group always (nfsd_create_setattr). As a chown it takes privileges
+	// away.
 	if c.cred.UID == 0 && set.Has(vfs.SetUID) {
 		i.UID = set.UID
 	}
 	if c.cred.UID == 0 && set.Has(vfs.SetGID) {
 		i.GID = set.GID
+	}
+	if c.cred.UID == 0 && set.Mask&(vfs.SetUID|vfs.SetGID) != 0 && t != vfs.TypeDir {
+		i.Mode = dropPrivilege(i.Mode, true)
 	}
 	c.setTimes(i, set)
 	c.enter(d, e, n)
@@ -194,7 +198,7 @@ func (c *call) newNode(ino vfs.Ino, t vfs.FileType, mode uint32) *node {
 		parent: ino,
 	}
 	if t == vfs.TypeDir {
-		i.Nlink, i.Size, i.nextCookie = 2, uint64(c.super.BlockSize), vfs.CookieFirst
+		i.Nlink, i.Size, i.nextCookie = 2, vfs.DirSize, vfs.CookieFirst
 	}
 	c.super.nextIno = max(c.super.nextIno, ino) + 1
 	return c.txn.create(i)

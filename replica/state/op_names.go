@@ -78,6 +78,9 @@ func (c *call) rename(op *vfs.OpRename) vfs.Result {
 	if to != nil {
 		r.WCC[1] = beginWCC(to)
 	}
+	if kind == vfs.OK {
+		kind = c.mayChange(from) // before the second directory is looked at
+	}
 	switch {
 	case kind != vfs.OK:
 		r.Kind = kind
@@ -103,12 +106,11 @@ type move struct {
 	source, target *node
 }
 
-// renameIn resolves the names in the kernel's order (nfsd_rename).
+// renameIn resolves the names in the kernel's order (nfsd_rename). The caller
+// may change from.
 func (c *call) renameIn(from, to *node, op *vfs.OpRename) vfs.Kind {
-	for _, d := range []*node{from, to} {
-		if kind := c.mayChange(d); kind != vfs.OK {
-			return kind
-		}
+	if kind := c.mayChange(to); kind != vfs.OK {
+		return kind
 	}
 	for _, name := range []string{op.FromName, op.ToName} {
 		if name == "" || isDots(name) {

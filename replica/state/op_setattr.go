@@ -98,6 +98,7 @@ func (c *call) set(n *node, set vfs.SetAttr) {
 		n.edit().Mtime = c.now // also if the size stays (nfsd_setattr)
 	}
 	i := n.edit()
+	keeps := c.mayKeepSetgid(i.GID)
 	if set.Has(vfs.SetUID) {
 		i.UID = set.UID
 	}
@@ -113,7 +114,7 @@ func (c *call) set(n *node, set vfs.SetAttr) {
 	// A chown takes privileges away, root's too, and even where nothing
 	// changes (nfsd_sanitize_attrs, fs/nfsd/vfs.c).
 	if set.Mask&(vfs.SetUID|vfs.SetGID) != 0 && !n.isDir() {
-		i.Mode = dropPrivilege(i.Mode)
+		i.Mode = dropPrivilege(i.Mode, set.Has(vfs.SetMode) || keeps)
 	}
 	c.setTimes(i, set)
 	i.Ctime = c.now
@@ -157,10 +158,10 @@ func (c *call) write(n *node, op *vfs.OpWrite, r *vfs.Result) vfs.Kind {
 		return vfs.Access
 	case size > vfs.MaxIO:
 		return vfs.Invalid
-	case op.Offset > vfs.MaxFileSize || op.Offset+size > vfs.MaxFileSize:
-		return vfs.TooBig
 	case size == 0:
 		return vfs.OK
+	case op.Offset > vfs.MaxFileSize || op.Offset+size > vfs.MaxFileSize:
+		return vfs.TooBig
 	case c.noSpace && c.grows(n, op.Offset, size):
 		return vfs.NoSpace
 	}
@@ -168,7 +169,7 @@ func (c *call) write(n *node, op *vfs.OpWrite, r *vfs.Result) vfs.Kind {
 	i := n.edit()
 	i.Mtime, i.Ctime = c.now, c.now
 	if c.cred.UID != 0 {
-		i.Mode = dropPrivilege(i.Mode) // file_remove_privs, fs/inode.c
+		i.Mode = dropPrivilege(i.Mode, c.mayKeepSetgid(i.GID)) // file_remove_privs, fs/inode.c
 	}
 	r.Count = uint32(size)
 	return vfs.OK

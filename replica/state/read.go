@@ -185,7 +185,11 @@ func (s *State) Readlink(_ vfs.Cred, ref vfs.Ref) (vfs.ReadlinkResult, error) {
 		return vfs.ReadlinkResult{Kind: vfs.Stale}, nil
 	}
 	r := vfs.ReadlinkResult{HasAttr: true, Attr: n.attr(), Target: n.target}
-	if n.Type != vfs.TypeLnk {
+	switch n.Type {
+	case vfs.TypeLnk:
+	case vfs.TypeDir:
+		r.Kind = vfs.IsDir // nfsd_mode_check in fs/nfsd/nfsfh.c
+	default:
 		r.Kind = vfs.Invalid
 	}
 	return r, nil

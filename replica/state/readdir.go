@@ -44,7 +44,7 @@ func (v view) readDir(cred vfs.Cred, dir vfs.Ref, after vfs.Cookie, plus bool, l
 		return r, err
 	}
 	if plus {
-		err = v.addAttrs(r.Entries)
+		err = v.addAttrs(r.Entries, vfs.Allowed(cred, &d.Attr, vfs.WantExec))
 	}
 	return r, err
 }
@@ -99,8 +99,14 @@ func direntAt(it *pebble.Iterator) (vfs.Dirent, error) {
 	return vfs.Dirent{Name: name, Ino: ino, Cookie: vfs.Cookie(cookie)}, err
 }
 
-func (v view) addAttrs(entries []vfs.Dirent) error {
+// addAttrs fills in attributes. A caller who may not search the directory could
+// not look the names up and learns no more than them (compose_entry_fh,
+// fs/nfsd/nfs3xdr.c).
+func (v view) addAttrs(entries []vfs.Dirent, maySearch bool) error {
 	for i := range entries {
+		if !maySearch && !isDots(entries[i].Name) {
+			continue
+		}
 		n, err := v.must(entries[i].Ino)
 		if err != nil {
 			return err

@@ -33,7 +33,8 @@ type FS interface {
 
 	// ReadDir returns at most max entries whose cookies follow after, "." and
 	// ".." included, in cookie order. It needs read permission on dir. With
-	// plus each entry has its attributes (of the inode, not following).
+	// plus each entry has its attributes (of the inode, not following), but
+	// only "." and ".." for one who may not search dir.
 	ReadDir(ctx context.Context, cred Cred, dir Ref, after Cookie, plus bool, max int) (ReadDirResult, error)
 
 	// StatFS tells what the volume holds and what is free.

@@ -38,7 +38,7 @@ type CreateMode uint8
 
 // The ways to create a regular file.
 const (
-	CreateUnchecked CreateMode = 0 // an existing regular file is success
+	CreateUnchecked CreateMode = 0 // whatever has the name is success; only a regular file is changed
 	CreateGuarded   CreateMode = 1 // an existing name is Exist
 	CreateExclusive CreateMode = 2 // an existing name is Exist unless Verf matches
 )

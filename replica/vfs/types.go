@@ -68,6 +68,7 @@ const (
 	MaxFileSize = 1<<43 - 1 // bytes in one file (8 TiB - 1)
 	MaxLink     = 65000     // names of one inode, subdirectories of one directory
 	MaxGroups   = 1024      // supplementary groups of one caller
+	DirSize     = 4096      // Size and Used of every directory: clients expect a small block, and none looks closer
 )
 
 // Mode bits beyond the nine permission bits.

@@ -42,6 +42,7 @@ var layers = []layer{
 	{"replica/billyfs", []string{"replica/vfs"}},
 	{"replica/peer", []string{"replica/vfs", "replica/command", "raftlog", "metrics"}},
 	{"replica", []string{"raftlog", "metrics"}},
+	{"scripts/conformance", []string{"nfs", "replica/vfs"}},
 	{"scripts", nil},
 	{"cmd", []string{"nfs", "replica", "raftlog", "metrics"}},
 }

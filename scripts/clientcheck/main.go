@@ -70,6 +70,7 @@ var volumeCases = []testCase{
 
 // selfCases run a node and its client on one machine.
 var selfCases = []testCase{
+	{"plain mounts that ask for locks", 2 * time.Minute, checkPlainMounts},
 	{"node and client on one small machine", 4 * time.Minute, checkSelf},
 }
 
@@ -90,6 +91,9 @@ func run(args []string) (failed int, err error) {
 	if len(args) == 0 {
 		return 0, errors.New("say volume or self (see the package's documentation)")
 	}
+	if args[0] == "lock" && len(args) == 3 {
+		return 0, lockOnce(args[1], args[2])
+	}
 	var s setup
 	fs := flag.NewFlagSet("clientcheck "+args[0], flag.ContinueOnError)
 	only := fs.String("only", "", "run only the cases whose name matches this `regexp`")
@@ -106,7 +110,7 @@ func run(args []string) (failed int, err error) {
 	case "self":
 		cases = selfCases
 		fs.StringVar(&s.Twofold, "twofold", "", "the twofold `binary`")
-		fs.StringVar(&s.Config, "config", "", "config `file` of the node, which this command formats and starts")
+		fs.StringVar(&s.Config, "config", "", "config `file` of the node, which is formatted; this command starts it")
 		fs.StringVar(&s.NodeLog, "node-log", "node.log", "`file` for the node's log")
 		fs.IntVar(&s.NFSPort, "nfs-port", 2049, "the node's NFS `port`")
 		fs.StringVar(&s.Ready, "ready", "", "`URL` that answers 200 once the node serves")

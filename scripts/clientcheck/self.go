@@ -78,13 +78,10 @@ func writeAndRead(ctx context.Context, memory int64) (string, error) {
 		rate(size, written.Sub(started)), rate(size, read.Sub(written))), os.Remove(name)
 }
 
-// startNode formats and starts the node, and waits until it serves. The function that it gives stops it.
+// startNode starts the node, and waits until it serves. The function that it gives stops it.
 func startNode(ctx context.Context, s *setup) (stop func() error, err error) {
-	if _, err := tool(ctx, "/", s.Twofold, "init", "--config", s.Config); err != nil {
-		return nil, err
-	}
 	node := exec.Command(s.Twofold, "serve", "--config", s.Config)
-	log, err := os.Create(s.NodeLog)
+	log, err := os.OpenFile(s.NodeLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644) // each case adds to it
 	if err != nil {
 		return nil, err
 	}

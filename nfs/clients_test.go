@@ -217,11 +217,12 @@ func TestConns_OneTooManyTakesThePlaceOfAnIdleOne(t *testing.T) {
 		honestCalls(t, old, 1)
 		time.Sleep(7 * time.Second)
 		honestCalls(t, young, 1)
-		time.Sleep(2 * time.Second)
+		time.Sleep(7 * time.Second)
 
 		third := open(1) // one too many of this client
 		wantClosed(t, old)
 		honestCalls(t, third, 1)
+		honestCalls(t, young, 1)
 		wantClosed(t, open(1)) // none is idle for long enough
 		if obs.cut("evicted") != 1 || obs.cut("conns_per_client") != 1 {
 			t.Errorf("cut: %v", obs.cuts)
@@ -285,6 +286,26 @@ func TestLimits_IdleTime(t *testing.T) {
 		close(h.release) // one with a call in flight is not idle
 		if xid, _, err := readReply(t, waits); xid != 5 || err != nil {
 			t.Errorf("reply %d, %v", xid, err)
+		}
+	})
+}
+
+// A record that is still arriving has a time of its own.
+func TestLimits_IdleTimeIsNotForRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		obs := &counter{}
+		dial, stop := startMem(t, newHandler(), func(c *nfs.Config) {
+			c.Limits.IdleTime, c.Limits.RecordTime = 10*time.Second, 30*time.Second
+			c.Observer = obs
+		})
+		defer stop()
+		nc := dial()
+		defer nc.Close()
+		begin := time.Now()
+		write(t, nc, halfRecord(1000))
+		wantClosed(t, nc)
+		if d := time.Since(begin); d != 30*time.Second || obs.cut("record_time") != 1 || obs.cut("idle_time") != 0 {
+			t.Errorf("closed after %s, cut %v", d, obs.cuts)
 		}
 	})
 }

@@ -17,7 +17,7 @@ type Observer interface {
 	// LimitUsed tells about once a second how much of a limit is in use. Of
 	// the limits of one client or of one connection it tells about the client
 	// or connection that uses most.
-	LimitUsed(limit string, used, limitIs int)
+	LimitUsed(limit string, used, most int)
 	// HeldBack says that a limit keeps the server from reading on from a
 	// connection, LetGo that it does so no longer, and for how long it did.
 	HeldBack(limit string)

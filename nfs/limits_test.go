@@ -93,7 +93,7 @@ func TestLimits_CallsInAll(t *testing.T) {
 		stop := startOn(t, l, h, func(c *nfs.Config) { c.Limits.Calls = 5 })
 		defer stop()
 		var replies []chan int
-		for i := range byte(4) { // alone, one client would get two of the five
+		for i := range byte(6) { // one client alone would not get all five
 			nc := l.dialFrom(i)
 			defer nc.Close()
 			replies = append(replies, send(nc, 4, procBlock, ""))
@@ -154,10 +154,11 @@ func TestLimits_RecordOverTheWholeBudgetGoesAlone(t *testing.T) {
 // budget, and is cut off in the end.
 func TestLimits_SlowReaderIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler()
+		h, obs := newHandler(), &counter{}
 		dial, stop := startMem(t, h, func(c *nfs.Config) {
 			c.Limits.BytesPerConn = 1 << 20
 			c.Limits.WriteTime = 30 * time.Second
+			c.Observer = obs
 		})
 		defer stop()
 		nc := dial()
@@ -182,6 +183,9 @@ func TestLimits_SlowReaderIsCutOff(t *testing.T) {
 		synctest.Wait()
 		if n, err := io.Copy(io.Discard, nc); err != nil || n > 0 {
 			t.Errorf("%d bytes after the deadline, %v", n, err)
+		}
+		if n := obs.cut("write_time"); n != 1 || obs.held["bytes_per_conn"] == 0 {
+			t.Errorf("cut %v, held back %v", obs.cuts, obs.held)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func (s *Server) start(nc net.Conn) {
 	}
 	if !ok {
 		c.end(refused)
-		if refused != "" && s.noisy.allow() {
+		if refused != "" && refused != reasonPaused && s.noisy.allow() {
 			s.log.Warn("connection refused", "client", c.client, "reason", refused)
 		}
 		return

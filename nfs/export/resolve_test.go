@@ -205,14 +205,14 @@ func TestHosts_ThatHang(t *testing.T) {
 		n.set("good", "10.0.0.1")
 		n.slow(time.Hour)
 		clients := "good(anonuid=5)"
-		for i := range export.MaxHosts - 1 {
+		for i := range 60 {
 			clients += fmt.Sprintf(" hang%d", i)
 		}
 		set(t, x, clients)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		n.slow(0)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(time.Minute)
 		synctest.Wait()
 		if uidOf(x, "10.0.0.1") != 5 {
 			t.Error("a name that resolves is starved")
@@ -221,7 +221,7 @@ func TestHosts_ThatHang(t *testing.T) {
 			t.Errorf("%d look-ups at a time", n.most.Load())
 		}
 		n.slow(time.Hour)
-		time.Sleep(2 * time.Minute) // Close has to end look-ups that run
+		time.Sleep(20 * time.Second) // Close has to end look-ups that run
 	})
 }
 

@@ -213,13 +213,13 @@ func TestLookup_IsBounded(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		time.Sleep(time.Minute) // what waited has ended
 		s.edit(func() {
 			if s.most > 8 || len(s.asked) > 64 {
 				t.Errorf("%d look-ups at a time, %d in all", s.most, len(s.asked))
 			}
+			s.delay = 0
 		})
-		time.Sleep(time.Minute) // what waited has ended
-		s.edit(func() { s.delay = 0 })
 		for uid := range uint32(groups.MaxEntries + 100) {
 			s.edit(func() { s.answer[uid] = []uint32{uid} })
 			time.Sleep(time.Nanosecond) // users are told apart by when they were asked for

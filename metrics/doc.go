@@ -3,9 +3,9 @@
 //
 // # Purpose
 //
-// The packages that do the work get one of [NFS], [Raft] and [Replica] and call
-// it where something happened. [Server] answers /metrics, /healthz, /readyz and
-// /status from what it is given.
+// The packages that do the work get one of [NFS], [Raft], [Replica] and
+// [Gateway] and call it where something happened. [Server] answers /metrics,
+// /healthz, /readyz and /status from what it is given.
 //
 // # Contract
 //

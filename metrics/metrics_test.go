@@ -35,6 +35,10 @@ func all(t *testing.T) *prometheus.Registry {
 		t.Fatal(err)
 	}
 	r.SetPeerLag("b", 1)
+	r.SetFree("b", 1, true)
+	if _, err := metrics.NewGateway(reg); err != nil {
+		t.Fatal(err)
+	}
 	return reg
 }
 
@@ -132,6 +136,42 @@ func TestNFS_UnknownProcedureIsOther(t *testing.T) {
 	}
 }
 
+func TestNFS_Limits(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	n, err := metrics.NewNFS(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(series(t, reg))
+	n.LimitUsed("calls", 7, 9)
+	for range 3 {
+		n.HeldBack("bytes_per_client")
+	}
+	n.LetGo("bytes_per_client", 1500*time.Millisecond)
+	n.ConnCut("idle_time")
+	n.ConnCut("unheard of")
+	n.Paused(90 * time.Second)
+	got := series(t, reg)
+	if len(got) != before {
+		t.Errorf("%d series before, %d after", before, len(got))
+	}
+	for key, want := range map[string]float64{
+		"twofold_nfs_limit_used calls":                          7,
+		"twofold_nfs_limit_max calls":                           9,
+		"twofold_nfs_limit_waits_total bytes_per_client":        3,
+		"twofold_nfs_limit_waiting bytes_per_client":            2,
+		"twofold_nfs_limit_wait_seconds_total bytes_per_client": 1.5,
+		"twofold_nfs_connections_cut_total idle_time":           1,
+		"twofold_nfs_connections_cut_total other":               1,
+		"twofold_nfs_pauses_total":                              1,
+		"twofold_nfs_paused_seconds_total":                      90,
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %v", key, got[key], want)
+		}
+	}
+}
+
 func TestRaft_SetState(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m, err := metrics.NewRaft(reg)
@@ -161,6 +201,11 @@ func TestNilReceivers(t *testing.T) {
 	n.ConnClosed()
 	n.CallStarted()
 	n.CallEnded()
+	n.LimitUsed("calls", 1, 2)
+	n.HeldBack("calls")
+	n.LetGo("calls", 0)
+	n.ConnCut("record")
+	n.Paused(0)
 	var r *metrics.Raft
 	r.ObserveAppend(1, 0)
 	r.SetState(1, 1, 1, 1, false)
@@ -196,5 +241,30 @@ func TestObserve_DoesNotAllocate(t *testing.T) {
 	}
 	if got := testing.AllocsPerRun(100, func() { n.Observe("getattr", "ok", time.Millisecond) }); got != 0 {
 		t.Errorf("%v allocations for each successful call, want none", got)
+	}
+}
+
+// One of the port mapper's states is 1, and a table that is not the newest shows.
+func TestGateway_Gauges(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m, err := metrics.NewGateway(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.SetExports(7, 3, true)
+	m.SetMapper("waiting", true)
+	m.SetMapper("registered", false)
+	got := series(t, reg)
+	for name, want := range map[string]float64{
+		"twofold_exports_version": 7, "twofold_exports_entries": 3, "twofold_exports_behind": 0, "twofold_rpcbind_failing": 0,
+		"twofold_rpcbind_state registered": 1, "twofold_rpcbind_state waiting": 0, "twofold_rpcbind_state serving": 0,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v (there: %t), want %v", name, v, ok, want)
+		}
+	}
+	m.SetExports(7, 3, false)
+	if got := series(t, reg)["twofold_exports_behind"]; got != 1 {
+		t.Errorf("twofold_exports_behind is %v for a table that is not in force", got)
 	}
 }

@@ -22,6 +22,20 @@ var procs = []string{
 	"mnt", "dump", "umnt", "umntall", "export",
 }
 
+// limits are the values of the label "limit": what the front end limits by
+// stopping to read, or by taking no connection.
+var limits = []string{
+	"conns", "conns_per_client", "calls", "calls_per_client", "calls_per_conn",
+	"bytes", "bytes_per_client", "bytes_per_conn", "unfinished",
+}
+
+// cutReasons are the values of the label "reason": why the front end closed a
+// connection, or took none.
+var cutReasons = []string{
+	"conns", "conns_per_client", "evicted", "idle_time", "record", "fragments",
+	"record_time", "stall_time", "write_time", "not_admitted", "held_back", "paused",
+}
+
 // latencyBuckets reach from a cached read to a call that waits out an election.
 var latencyBuckets = []float64{
 	.00005, .0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10,
@@ -34,6 +48,12 @@ type procMetrics struct {
 	duration prometheus.Observer
 }
 
+// limitMetrics are the series of one limit.
+type limitMetrics struct {
+	used, max, waiting   prometheus.Gauge
+	waits, waitedSeconds prometheus.Counter
+}
+
 // NFS counts what the front end does.
 type NFS struct {
 	requests *prometheus.CounterVec
@@ -43,6 +63,11 @@ type NFS struct {
 	connections prometheus.Gauge
 	accepted    prometheus.Counter
 	inFlight    prometheus.Gauge
+
+	byLimit  map[string]limitMetrics       // read only after NewNFS
+	byReason map[string]prometheus.Counter // read only after NewNFS
+	pauses   prometheus.Counter
+	paused   prometheus.Counter
 }
 
 // NewNFS registers the collectors of the front end on reg.
@@ -68,7 +93,40 @@ func NewNFS(reg prometheus.Registerer) (*NFS, error) {
 			duration: m.duration.WithLabelValues(p),
 		}
 	}
+	if err := m.registerLimits(reg); err != nil {
+		return m, err
+	}
 	return m, register(reg, m.requests, m.duration, m.connections, m.accepted, m.inFlight)
+}
+
+// registerLimits makes and registers the collectors of limits and of pauses.
+func (m *NFS) registerLimits(reg prometheus.Registerer) error {
+	vec := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"limit"})
+	}
+	total := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
+	used := vec("twofold_nfs_limit_used", "How much of a limit is in use; of one per client or connection, by who uses most.")
+	highest := vec("twofold_nfs_limit_max", "What a limit is set to.")
+	waiting := vec("twofold_nfs_limit_waiting", "Connections that a limit keeps from being read.")
+	waits := total("twofold_nfs_limit_waits_total", "Times that a limit kept a connection from being read.", "limit")
+	seconds := total("twofold_nfs_limit_wait_seconds_total", "Time for which a limit kept connections from being read.", "limit")
+	cut := total("twofold_nfs_connections_cut_total", "Connections that this node closed or took none of, by reason.", "reason")
+	m.byLimit = make(map[string]limitMetrics, len(limits)+1)
+	for _, l := range append([]string{other}, limits...) {
+		m.byLimit[l] = limitMetrics{
+			used: used.WithLabelValues(l), max: highest.WithLabelValues(l), waiting: waiting.WithLabelValues(l),
+			waits: waits.WithLabelValues(l), waitedSeconds: seconds.WithLabelValues(l),
+		}
+	}
+	m.byReason = make(map[string]prometheus.Counter, len(cutReasons)+1)
+	for _, r := range append([]string{other}, cutReasons...) {
+		m.byReason[r] = cut.WithLabelValues(r)
+	}
+	m.pauses = counter("twofold_nfs_pauses_total", "Times that this node stood still for so long that it closed all client connections.")
+	m.paused = counter("twofold_nfs_paused_seconds_total", "Time of these pauses.")
+	return register(reg, used, highest, waiting, waits, seconds, cut, m.pauses, m.paused)
 }
 
 // Observe counts one answered call. The status is the front end's name of the
@@ -115,5 +173,60 @@ func (m *NFS) CallStarted() {
 func (m *NFS) CallEnded() {
 	if m != nil {
 		m.inFlight.Dec()
+	}
+}
+
+// limit returns the series of a limit.
+func (m *NFS) limit(name string) limitMetrics {
+	if l, known := m.byLimit[name]; known {
+		return l
+	}
+	return m.byLimit[other]
+}
+
+// LimitUsed notes how much of a limit is in use.
+func (m *NFS) LimitUsed(limit string, used, highest int) {
+	if m != nil {
+		l := m.limit(limit)
+		l.used.Set(float64(used))
+		l.max.Set(float64(highest))
+	}
+}
+
+// HeldBack notes that a connection is not read because of a limit.
+func (m *NFS) HeldBack(limit string) {
+	if m != nil {
+		l := m.limit(limit)
+		l.waits.Inc()
+		l.waiting.Inc()
+	}
+}
+
+// LetGo notes that it is read again, or has ended.
+func (m *NFS) LetGo(limit string, after time.Duration) {
+	if m != nil {
+		l := m.limit(limit)
+		l.waiting.Dec()
+		l.waitedSeconds.Add(max(0, after.Seconds()))
+	}
+}
+
+// ConnCut notes that a connection was closed, or not taken, and why.
+func (m *NFS) ConnCut(reason string) {
+	if m == nil {
+		return
+	}
+	c, known := m.byReason[reason]
+	if !known {
+		c = m.byReason[other]
+	}
+	c.Inc()
+}
+
+// Paused notes that the node stood still for d.
+func (m *NFS) Paused(d time.Duration) {
+	if m != nil {
+		m.pauses.Inc()
+		m.paused.Add(max(0, d.Seconds()))
 	}
 }

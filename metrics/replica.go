@@ -18,6 +18,7 @@ type Replica struct {
 	inodes        prometheus.Gauge
 	dataBytes     prometheus.Gauge
 	peerLag       *prometheus.GaugeVec
+	free          *prometheus.GaugeVec
 }
 
 // NewReplica registers the collectors of the store on reg.
@@ -53,9 +54,13 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 			Name: "twofold_replica_peer_lag_entries",
 			Help: "Committed log entries that a member has not confirmed, as this node knows it.",
 		}, []string{"peer"}),
+		free: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "twofold_replica_free_bytes",
+			Help: "Bytes that a data node can still take, its reserve excluded, as this node knows it.",
+		}, []string{"member"}),
 	}
 	return m, register(reg, m.batchOps, m.batchBytes, m.batchDuration, m.applyDuration, m.forwarded,
-		m.readRounds, m.readWaiters, m.inodes, m.dataBytes, m.peerLag)
+		m.readRounds, m.readWaiters, m.inodes, m.dataBytes, m.peerLag, m.free)
 }
 
 // ObserveBatch notes one batch that was proposed and has been committed.
@@ -105,5 +110,17 @@ func (m *Replica) SetState(inodes, bytes uint64) {
 func (m *Replica) SetPeerLag(peer string, entries uint64) {
 	if m != nil {
 		m.peerLag.WithLabelValues(peer).Set(float64(entries))
+	}
+}
+
+// SetFree notes how much room a data node has, or that it is not known. The
+// member's name bounds the series.
+func (m *Replica) SetFree(member string, bytes uint64, known bool) {
+	switch {
+	case m == nil:
+	case known:
+		m.free.WithLabelValues(member).Set(float64(bytes))
+	default:
+		m.free.DeleteLabelValues(member)
 	}
 }

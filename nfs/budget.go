@@ -1,13 +1,16 @@
 package nfs
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// budget counts calls in flight and the bytes that they hold. Taking from it
-// waits, in turn, until there is room. There is one for the whole server and
-// one for each connection.
+// budget counts the calls in flight of one connection and the bytes that they
+// hold. Taking from it waits, in turn, until there is room.
 type budget struct {
 	maxCalls int
 	maxBytes int
+	observer Observer
 
 	mu      sync.Mutex
 	calls   int
@@ -21,25 +24,28 @@ type waiter struct {
 	ready chan struct{} // closed once the room was taken for it
 }
 
-// take counts one call that holds n bytes, as soon as there is room for it. It
-// returns false if cancel is closed first. A call over the whole budget is let
-// through alone, or it would wait for ever.
-func (b *budget) take(n int, cancel <-chan struct{}) bool {
+// take counts one call that holds n bytes, as soon as there is room for it, and
+// reports for how long it waited. It returns false if cancel is closed first. A
+// call over the whole budget is let through alone, or it would wait for ever.
+func (b *budget) take(n int, cancel <-chan struct{}) (time.Duration, bool) {
 	b.mu.Lock()
 	if len(b.waiters) == 0 && b.fitsLocked(n) {
 		b.addLocked(n)
 		b.mu.Unlock()
-		return true
+		return 0, true
+	}
+	limit := limitBytesPerConn
+	if b.calls >= b.maxCalls {
+		limit = limitCallsPerConn
 	}
 	w := &waiter{bytes: n, ready: make(chan struct{})}
 	b.waiters = append(b.waiters, w)
 	b.mu.Unlock()
-	select {
-	case <-w.ready:
-		return true
-	case <-cancel:
-		return b.abandon(w)
+	waited, ok := await(b.observer, limit, w.ready, cancel)
+	if !ok {
+		ok = b.abandon(w)
 	}
+	return waited, ok
 }
 
 // abandon takes w out of the queue. It returns true if w got its room just
@@ -94,4 +100,11 @@ func (b *budget) fitsLocked(n int) bool {
 func (b *budget) addLocked(n int) {
 	b.calls++
 	b.bytes += n
+}
+
+// used returns what is held.
+func (b *budget) used() (calls, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.calls, b.bytes
 }

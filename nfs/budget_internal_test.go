@@ -6,11 +6,14 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
+
+func took(_ time.Duration, ok bool) bool { return ok }
 
 func TestBudget_FirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &budget{maxCalls: 10, maxBytes: 100}
+		b := &budget{maxCalls: 10, maxBytes: 100, observer: nobody{}}
 		never := make(chan struct{})
 		b.take(90, never)
 		var order []int
@@ -37,13 +40,13 @@ func TestBudget_FirstComeFirstServed(t *testing.T) {
 
 func TestBudget_AbandonedWaiterFreesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &budget{maxCalls: 10, maxBytes: 100}
+		b := &budget{maxCalls: 10, maxBytes: 100, observer: nobody{}}
 		never, cancel := make(chan struct{}), make(chan struct{})
 		b.take(60, never)
 		var big, small atomic.Bool
-		go func() { big.Store(b.take(80, cancel)) }()
+		go func() { big.Store(took(b.take(80, cancel))) }()
 		synctest.Wait()
-		go func() { small.Store(b.take(10, never)) }()
+		go func() { small.Store(took(b.take(10, never))) }()
 		synctest.Wait()
 		close(cancel)
 		synctest.Wait()
@@ -58,7 +61,7 @@ func TestBudget_AbandonedWaiterFreesTheQueue(t *testing.T) {
 }
 
 func TestBudget_NeverOverItsLimits(t *testing.T) {
-	b := &budget{maxCalls: 5, maxBytes: 100}
+	b := &budget{maxCalls: 5, maxBytes: 100, observer: nobody{}}
 	var wg sync.WaitGroup
 	var bytes, calls atomic.Int64
 	for i := range 16 {
@@ -66,7 +69,7 @@ func TestBudget_NeverOverItsLimits(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(i)))
 			for range 500 {
 				n := r.IntN(60)
-				if !b.take(n, nil) {
+				if !took(b.take(n, nil)) {
 					t.Error("take failed")
 				}
 				if bytes.Add(int64(n)) > 100 || calls.Add(1) > 5 {

@@ -2,9 +2,6 @@ package nfs
 
 import (
 	"errors"
-	"io"
-	"net"
-	"os"
 	"runtime/debug"
 
 	"twofold/nfs/rpc"
@@ -55,7 +52,7 @@ func (c *conn) startCall(rec []byte) error {
 func (c *conn) newTask() *task {
 	t := c.srv.tasks.Get().(*task)
 	t.conn, t.rec, t.bytes = c, c.rec.buf, c.rec.room
-	c.rec.buf, c.rec.room, c.rec.connRoom = nil, 0, 0
+	c.rec.buf, c.rec.room, c.rec.connRoom, c.rec.held = nil, 0, 0, 0
 	c.calls.Add(1)
 	t.call.Client = c.client
 	return t
@@ -94,7 +91,7 @@ func (t *task) beginReply(n int) {
 func (t *task) charge(n int) {
 	t.bytes += n
 	t.conn.inFlight.charge(n)
-	t.conn.srv.inFlight.charge(n)
+	t.conn.srv.inFlight.charge(t.conn.share, n)
 }
 
 // run has the call served and sends the reply.
@@ -117,6 +114,11 @@ func (t *task) run() {
 		c.send(t)
 		return
 	}
+	if errors.Is(err, errPaused) {
+		c.release(t)
+		c.end(reasonPaused)
+		return
+	}
 	if !errors.Is(err, rpc.ErrDrop) && c.ctx.Err() == nil && c.srv.noisy.allow() {
 		c.srv.log.Warn("call not answered, connection closed", "client", c.client, "xid", t.call.XID,
 			"prog", t.call.Prog, "proc", t.call.Proc, "err", err)
@@ -125,7 +127,8 @@ func (t *task) run() {
 	c.drop()
 }
 
-// serve calls the handler. A panic is the call's own misfortune.
+// serve calls the handler, unless the node stood still since the connection
+// was made. A panic is the call's own misfortune.
 func (t *task) serve() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -133,6 +136,9 @@ func (t *task) serve() (err error) {
 			t.conn.srv.logPanic(t, v)
 		}
 	}()
+	if t.conn.isStale() { // last of all: see pauseGuard
+		return errPaused
+	}
 	return t.entry.Handler.ServeRPC(t.conn.ctx, &t.call, &t.w)
 }
 
@@ -172,7 +178,8 @@ func (c *conn) recycle(t *task) int {
 
 // giveBack returns calls and bytes to the budgets.
 func (c *conn) giveBack(calls, bytes int) {
-	c.srv.inFlight.release(calls, bytes)
+	c.touch()
+	c.srv.inFlight.release(c.share, calls, bytes)
 	c.inFlight.release(calls, bytes)
 	c.calls.Add(-calls)
 }
@@ -184,17 +191,4 @@ func (s *Server) logPanic(t *task, v any) {
 	}
 	s.log.Error("handler panicked", "panic", v, "client", t.conn.client, "xid", t.call.XID,
 		"prog", t.call.Prog, "proc", t.call.Proc, "stack", string(debug.Stack()))
-}
-
-// logConn records why a connection was closed, unless the client just went away.
-func (s *Server) logConn(c *conn, err error) {
-	switch {
-	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrUnexpectedEOF), isTemporary(err):
-		return
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = errors.New("record not completed in time")
-	}
-	if s.noisy.allow() {
-		s.log.Warn("connection closed", "client", c.client, "err", err)
-	}
 }

@@ -1,104 +1,31 @@
 package nfs
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
-
-	"twofold/nfs/rpc"
 )
 
-// Limits bounds what clients can make the server hold. A zero field stands for
-// the default named beside it.
-type Limits struct {
-	Conns        int           // connections; 1024
-	Calls        int           // calls in flight in all; 4096
-	CallsPerConn int           // calls in flight of one connection; 512
-	Bytes        int           // bytes of records and replies in all; 256 MiB
-	Unfinished   int           // part of Bytes for large records that are still arriving; a quarter of Bytes
-	BytesPerConn int           // bytes of records and replies of one connection; 32 MiB
-	Record       int           // bytes of one record; rpc.DefaultRecordLimits
-	Fragments    int           // fragments of one record; rpc.DefaultRecordLimits
-	RecordTime   time.Duration // from a record's first byte to its last; 30 s
-	StallTime    time.Duration // for the next 64 KiB of a record, while others wait for room; 2 s
-	WriteTime    time.Duration // for one batch of replies; 30 s
-}
-
-// DefaultLimits returns the limits that zero fields stand for. A Linux client
-// opens one connection, or nconnect of them, and starts as many calls on it as
-// the server keeps reading.
-func DefaultLimits() Limits {
-	return Limits{
-		Conns:        1024,
-		Calls:        4096,
-		CallsPerConn: 512,
-		Bytes:        256 << 20,
-		Unfinished:   64 << 20,
-		BytesPerConn: 32 << 20,
-		Record:       rpc.DefaultRecordLimits.Bytes,
-		Fragments:    rpc.DefaultRecordLimits.Fragments,
-		RecordTime:   30 * time.Second,
-		StallTime:    2 * time.Second,
-		WriteTime:    30 * time.Second,
-	}
-}
-
-// withDefaults fills in the fields that are zero.
-func (l Limits) withDefaults() Limits {
-	d := DefaultLimits()
-	for _, f := range []struct{ field, def *int }{
-		{&l.Conns, &d.Conns}, {&l.Calls, &d.Calls}, {&l.CallsPerConn, &d.CallsPerConn},
-		{&l.Bytes, &d.Bytes}, {&l.BytesPerConn, &d.BytesPerConn},
-		{&l.Record, &d.Record}, {&l.Fragments, &d.Fragments},
-	} {
-		if *f.field == 0 {
-			*f.field = *f.def
-		}
-	}
-	if l.Unfinished == 0 {
-		l.Unfinished = l.Bytes / 4
-	}
-	for _, f := range []struct{ field, def *time.Duration }{
-		{&l.RecordTime, &d.RecordTime}, {&l.StallTime, &d.StallTime}, {&l.WriteTime, &d.WriteTime},
-	} {
-		if *f.field == 0 {
-			*f.field = *f.def
-		}
-	}
-	return l
-}
-
-// validate reports a limit that cannot work.
-func (l Limits) validate() error {
-	for _, f := range []struct {
-		name  string
-		value int
-	}{
-		{"Conns", l.Conns}, {"Calls", l.Calls}, {"CallsPerConn", l.CallsPerConn},
-		{"Bytes", l.Bytes}, {"Unfinished", l.Unfinished}, {"BytesPerConn", l.BytesPerConn},
-		{"Record", l.Record}, {"Fragments", l.Fragments},
-	} {
-		if f.value < 0 {
-			return fmt.Errorf("nfs: limit %s is negative", f.name)
-		}
-	}
-	if l.RecordTime < 0 || l.StallTime < 0 || l.WriteTime < 0 {
-		return errors.New("nfs: a time limit is negative")
-	}
-	if d := l.withDefaults(); d.Unfinished >= d.Bytes {
-		return fmt.Errorf("nfs: limit Unfinished, %d, leaves nothing of Bytes, %d, for calls", d.Unfinished, d.Bytes)
-	}
-	return nil
-}
-
-// Observer is told what happens, for metrics. Its methods must not block.
+// Observer is told what happens, for metrics. Its methods must not block. The
+// names of limits and reasons are those in limits.go, a fixed set.
 type Observer interface {
 	ConnOpened()
 	ConnClosed()
 	CallStarted()
 	CallEnded()
+	// LimitUsed tells about once a second how much of a limit is in use. Of
+	// the limits of one client or of one connection it tells about the client
+	// or connection that uses most.
+	LimitUsed(limit string, used, most int)
+	// HeldBack says that a limit keeps the server from reading on from a
+	// connection, LetGo that it does so no longer, and for how long it did.
+	HeldBack(limit string)
+	LetGo(limit string, after time.Duration)
+	// ConnCut says that the server closed a connection, or took none, and why.
+	ConnCut(reason string)
+	// Paused says that this node stood still, see Config.MaxPause.
+	Paused(d time.Duration)
 }
 
 // Config is what a Server needs.
@@ -114,12 +41,39 @@ type Config struct {
 	// connection. Smaller calls are served: their programs refuse for
 	// themselves, with better reasons.
 	Admit func(client netip.AddrPort) bool
+	// ClientOf maps the address of a peer, IPv4-mapped ones folded and without
+	// a zone, to the client that it belongs to, for the limits of one client;
+	// nil means that each address is a client. A cluster node, which has
+	// several addresses, is one client. It is asked once for each connection
+	// and must not block.
+	ClientOf func(netip.Addr) netip.Addr
+	// MaxPause is how long this node may stand still (a stopped process, a
+	// suspended host) and then go on as if nothing had happened. After a longer
+	// pause all client connections are closed and the calls that lay in them
+	// are not executed (rule R11): the client has sent them to the other node
+	// meanwhile, and the answer there may be forgotten. Also, no call is taken
+	// that the limits kept in its socket for longer. The default, and the most
+	// that is allowed, is 60 s, half of the 120 s for which every answer is
+	// remembered at least; the least is 5 s.
+	MaxPause time.Duration
+	// Clock is what pauses are found by; nil means the system's clocks.
+	Clock Clock
 }
+
+// Bounds of Config.MaxPause. Below the least a busy machine would look like one
+// that was paused, since clocks are looked at once a tick.
+const (
+	minMaxPause     = 5 * tick
+	defaultMaxPause = 60 * time.Second
+)
 
 // Validate reports what is wrong with c.
 func (c *Config) Validate() error {
-	if err := c.Limits.validate(); err != nil {
+	if err := c.Limits.Validate(); err != nil {
 		return err
+	}
+	if c.MaxPause != 0 && (c.MaxPause < minMaxPause || c.MaxPause > defaultMaxPause) {
+		return fmt.Errorf("nfs: MaxPause is %s, set it from %s to %s", c.MaxPause, minMaxPause, defaultMaxPause)
 	}
 	_, err := newTable(c.Programs)
 	return err
@@ -128,7 +82,12 @@ func (c *Config) Validate() error {
 // nobody is the Observer that there always is.
 type nobody struct{}
 
-func (nobody) ConnOpened()  {}
-func (nobody) ConnClosed()  {}
-func (nobody) CallStarted() {}
-func (nobody) CallEnded()   {}
+func (nobody) ConnOpened()                 {}
+func (nobody) ConnClosed()                 {}
+func (nobody) CallStarted()                {}
+func (nobody) CallEnded()                  {}
+func (nobody) LimitUsed(string, int, int)  {}
+func (nobody) HeldBack(string)             {}
+func (nobody) LetGo(string, time.Duration) {}
+func (nobody) ConnCut(string)              {}
+func (nobody) Paused(time.Duration)        {}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"twofold/nfs/rpc"
@@ -27,6 +28,10 @@ const (
 // errStopped ends the reading of a connection that is to be closed with FIN.
 var errStopped = errors.New("nfs: reading stopped")
 
+// errHeldTooLong ends the reading of a connection that a limit has kept the
+// server from reading for so long that the client may have its answer elsewhere.
+var errHeldTooLong = errors.New("nfs: limits held the connection's calls back for too long")
+
 // longPast is a deadline that ends a read under way.
 var longPast = time.Unix(1, 0)
 
@@ -35,6 +40,9 @@ type conn struct {
 	srv    *Server
 	nc     net.Conn
 	client netip.AddrPort
+	key    netip.Addr      // the client to which that belongs
+	share  *share          // of that client; set before serve
+	epoch  uint64          // of the pause guard, when the connection was accepted
 	ctx    context.Context // of the handlers of its calls
 	cancel context.CancelFunc
 
@@ -42,8 +50,11 @@ type conn struct {
 	stopOnce  sync.Once
 	abortOnce sync.Once
 
-	inFlight budget
-	calls    sync.WaitGroup // tasks that have not been released
+	inFlight  budget
+	calls     sync.WaitGroup // tasks that have not been released
+	active    atomic.Int64   // Server.now when a call ended last
+	midRecord atomic.Bool    // a record has begun and is not complete
+	stalled   atomic.Bool    // the intake has cut its record off
 
 	// For the reading goroutine alone.
 	br      *bufio.Reader
@@ -59,10 +70,13 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, nc: nc, client: addrPort(nc.RemoteAddr()), stop: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.inFlight.maxCalls, c.inFlight.maxBytes = s.limits.CallsPerConn, s.limits.BytesPerConn
+	c.inFlight.observer = s.observer
+	c.key = s.clientKey(c.client.Addr())
+	c.touch()
 	c.br = bufio.NewReaderSize(nc, readBuffer)
 	c.records = rpc.NewRecordReader(c.br, rpc.RecordLimits{Bytes: s.limits.Record, Fragments: s.limits.Fragments})
 	c.growFn = c.grow
-	c.rec.large.host, c.rec.large.cut = hostOf(c.client.Addr()), c.cutRecord
+	c.rec.large.host, c.rec.large.cut = hostOf(c.key), c.cutRecord
 	return c
 }
 
@@ -82,8 +96,7 @@ func (c *conn) serve() {
 	err := c.readCalls()
 	graceful := errors.Is(err, io.EOF) || errors.Is(err, errStopped)
 	if !graceful {
-		c.srv.logConn(c, err)
-		c.abort()
+		c.cut(err)
 	}
 	c.calls.Wait()
 	if graceful {
@@ -99,6 +112,9 @@ func (c *conn) readCalls() error {
 		rec, err := c.records.Next(c.growFn)
 		if err == nil {
 			err = c.endRecord()
+		}
+		if err == nil && c.rec.held > c.srv.guard.max {
+			err = errHeldTooLong
 		}
 		if errors.Is(err, errNotAdmitted) {
 			err = c.refuseLarge()
@@ -125,6 +141,20 @@ func (c *conn) isStopped() bool {
 	}
 }
 
+// isStale reports whether the node stood still since the connection was made.
+func (c *conn) isStale() bool { return c.srv.guard.current() != c.epoch }
+
+// touch notes that the connection is in use. It is as exact as a tick.
+func (c *conn) touch() { c.active.Store(c.srv.now.Load()) }
+
+// idleFor returns for how long there has been nothing to do.
+func (c *conn) idleFor() time.Duration {
+	if calls, _ := c.inFlight.used(); calls > 0 || c.midRecord.Load() {
+		return 0
+	}
+	return time.Duration(c.srv.now.Load() - c.active.Load())
+}
+
 // stopReading makes the reading goroutine stop before its next call. Calls in
 // flight go on.
 func (c *conn) stopReading() {
@@ -137,13 +167,21 @@ func (c *conn) stopReading() {
 // cutRecord ends the read of a record that stalls. The intake calls it, only
 // while that record is being read.
 func (c *conn) cutRecord() {
+	c.stalled.Store(true)
 	_ = c.nc.SetReadDeadline(longPast) // fails only on a closed connection
 }
 
 // abort closes the connection at once. It may be called from any goroutine and
 // more than once.
-func (c *conn) abort() {
+func (c *conn) abort() { c.end("") }
+
+// end is abort with the reason for it, which counts unless the connection was
+// closed before.
+func (c *conn) end(reason string) {
 	c.abortOnce.Do(func() {
+		if reason != "" {
+			c.srv.observer.ConnCut(reason)
+		}
 		c.out.kill()
 		c.cancel()
 		c.stopReading()

@@ -24,11 +24,30 @@
 //
 // Nothing grows without a bound. [Limits] holds for connections, for calls and
 // for bytes: of the records of calls in flight, and of the replies that wait to
-// be written, which count from the moment the call is started. At a limit the
-// server stops reading, which TCP passes on to the client. A record that does
-// not come to its end in time, or replies that the client does not take in
-// time, close the connection; so does a record over the limit. A connection
-// over the limit on connections is closed at once.
+// be written, which count from the moment the call is started. At a limit on
+// calls or bytes the server stops reading, which TCP passes on to the client; no
+// call is dropped. A record that does not come to its end in time, or replies
+// that the client does not take in time, close the connection; so does a record
+// over a limit. So does idle time, with FIN. One connection too many takes the
+// place of an idle one, or is closed at once.
+//
+// # Clients
+//
+// The limits hold for each connection, for each client (its address, or what
+// Config.ClientOf makes of it) and in all. What there is in all is shared: a
+// client takes more only while it holds no more than half of what is free, and
+// clients that wait have their turns one after the other, however many
+// connections each has. So a client that floods the server, or never reads its
+// replies, over as many connections as it likes, leaves room for others. One that
+// comes after many of such clients may wait for room until some are cut off, at
+// the latest when Limits.WriteTime is up.
+//
+// # Pauses
+//
+// A node that stood still for longer than Config.MaxPause closes all client
+// connections that there were, and no call that lay in them is executed (rule
+// R11): another node may have answered it and forgotten the answer. How that is
+// found out, and what remains, is said at pauseGuard.
 //
 // # Records that are not complete
 //
@@ -51,7 +70,7 @@
 // is taken before it enters, from that connection's earlier calls. While others
 // wait, who makes no progress for Limits.StallTime is cut off earlier.
 //
-// The hosts share the intake: the records of one never take more of it than
+// Hosts (for IPv6, networks of 64 bits) share the intake: the records of one never take more of it than
 // they leave free. A host that sends many halves holds up itself, and those who
 // share its address; others find room at once.
 //
@@ -59,6 +78,7 @@
 //
 //	goroutine      started by   ends when                            owns
 //	accept loop    Serve        the listener is closed               the listener
+//	house          Serve        the server is closed                 looking at clocks, idle connections
 //	connection     accept loop  its connection and its calls ended   reading from the socket
 //	call           connection   its reply is written or left to      its task
 //	                            another call of the connection
@@ -69,8 +89,8 @@
 //
 // While records wait for room in the intake a timer looks for those that stall.
 //
-// Lock order: Server.mu, then nothing; conn.out, then nothing; budget.mu, then
-// nothing; intake.mu, then nothing. No lock is held while a socket is read or
+// Lock order: Server.mu, then budget.mu; after conn.out, budget.mu, shares.mu,
+// intake.mu and pauseGuard.mu nothing. No lock is held while a socket is read or
 // written or a handler runs; under intake.mu a read deadline may be set.
 //
 // [Server.Shutdown] is the planned end: no new calls, calls in flight are

@@ -85,12 +85,52 @@ func (h *handler) ReplySize(call *rpc.Call) int {
 }
 
 // counter is an Observer.
-type counter struct{ opened, closed, started, ended atomic.Int64 }
+type counter struct {
+	opened, closed, started, ended atomic.Int64
+
+	mu     sync.Mutex
+	cuts   map[string]int
+	held   map[string]int // by limit, how often
+	letGo  map[string]time.Duration
+	used   map[string]int // the most that was told
+	pauses int
+}
 
 func (c *counter) ConnOpened()  { c.opened.Add(1) }
 func (c *counter) ConnClosed()  { c.closed.Add(1) }
 func (c *counter) CallStarted() { c.started.Add(1) }
 func (c *counter) CallEnded()   { c.ended.Add(1) }
+
+func (c *counter) LimitUsed(limit string, used, _ int) {
+	c.note(func() { add(&c.used, limit, max(0, used-c.used[limit])) })
+}
+func (c *counter) HeldBack(limit string) { c.note(func() { add(&c.held, limit, 1) }) }
+func (c *counter) LetGo(limit string, d time.Duration) {
+	c.note(func() { add(&c.letGo, limit, d) })
+}
+func (c *counter) ConnCut(reason string) { c.note(func() { add(&c.cuts, reason, 1) }) }
+func (c *counter) Paused(time.Duration)  { c.note(func() { c.pauses++ }) }
+
+func (c *counter) note(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// add makes the map with its first entry.
+func add[N int | time.Duration](m *map[string]N, key string, n N) {
+	if *m == nil {
+		*m = map[string]N{}
+	}
+	(*m)[key] += n
+}
+
+// cut returns how many connections were closed for a reason.
+func (c *counter) cut(reason string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cuts[reason]
+}
 
 // memListener is a net.Listener whose connections are net.Pipes, which work
 // with the virtual time of testing/synctest.

@@ -44,9 +44,10 @@ const hostBits = 64
 //   - Who has made no progress for stall, while others wait that hold no more
 //     than his address does, is cut off.
 type intake struct {
-	max   int
-	stall time.Duration
-	epoch time.Time // times are durations since, which no clock change touches
+	max      int
+	stall    time.Duration
+	observer Observer
+	epoch    time.Time // times are durations since, which no clock change touches
 
 	mu      sync.Mutex
 	used    int
@@ -70,8 +71,8 @@ type unfinished struct {
 	ready   chan struct{} // closed when it got it
 }
 
-func newIntake(limit int, stall time.Duration) *intake {
-	return &intake{max: limit, stall: stall, epoch: time.Now(), byHost: make(map[netip.Addr]int)}
+func newIntake(limit int, stall time.Duration, o Observer) *intake {
+	return &intake{max: limit, stall: stall, observer: o, epoch: time.Now(), byHost: make(map[netip.Addr]int)}
 }
 
 // hostOf returns the address by which the intake knows a client.
@@ -100,7 +101,6 @@ func (in *intake) touch(m *unfinished) { m.moved.Store(int64(in.now())) }
 // take gives m n bytes more as soon as there is room, and reports for how long
 // it waited. It returns false if cancel is closed first.
 func (in *intake) take(m *unfinished, n int, cancel <-chan struct{}) (time.Duration, bool) {
-	begin := in.now()
 	in.mu.Lock()
 	if in.mayTakeLocked(m, n) {
 		in.addLocked(m, n)
@@ -113,12 +113,11 @@ func (in *intake) take(m *unfinished, n int, cancel <-chan struct{}) (time.Durat
 		in.startTimerLocked()
 	}
 	in.mu.Unlock()
-	select {
-	case <-m.ready:
-		return in.now() - begin, true
-	case <-cancel:
-		return 0, in.abandon(m)
+	waited, ok := await(in.observer, limitUnfinished, m.ready, cancel)
+	if !ok {
+		ok = in.abandon(m)
 	}
+	return waited, ok
 }
 
 // abandon ends m's wait. It returns true if m got its room just before.
@@ -233,4 +232,11 @@ func (in *intake) cutStalledLocked(now time.Duration) {
 			missing -= m.held
 		}
 	}
+}
+
+// room returns how much is held.
+func (in *intake) room() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.used
 }

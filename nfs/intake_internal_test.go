@@ -33,7 +33,7 @@ func taker(in *intake, m *unfinished, n int) *atomic.Bool {
 
 func TestIntake_OldestNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := newIntake(100, testStall)
+		in := newIntake(100, testStall, nobody{})
 		old, _ := member(in, 1)
 		next, _ := member(in, 2)
 		if !taker(in, old, 50).Load() || !taker(in, next, 50).Load() {
@@ -67,7 +67,7 @@ func wantEmpty(t *testing.T, in *intake) {
 func TestIntake_HostsLeaveRoomForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 1000
-		in := newIntake(most, testStall)
+		in := newIntake(most, testStall, nobody{})
 		cancel := make(chan struct{})
 		fill := func(host byte) {
 			for range 200 {
@@ -112,7 +112,7 @@ func TestHostOf(t *testing.T) {
 
 func TestIntake_CutsWhoStallsOnlyForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := newIntake(100, testStall)
+		in := newIntake(100, testStall, nobody{})
 		stalled, cuts := member(in, 1)
 		modest, modestCuts := member(in, 2)
 		moving, movingCuts := member(in, 3)
@@ -149,7 +149,7 @@ func TestIntake_CutsWhoStallsOnlyForOthers(t *testing.T) {
 
 func TestIntake_CutsNoMoreThanNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := newIntake(100, testStall)
+		in := newIntake(100, testStall, nobody{})
 		var cuts []*atomic.Int32
 		for range 10 {
 			m, c := member(in, 1)
@@ -177,7 +177,7 @@ func TestIntake_CutsNoMoreThanNeeded(t *testing.T) {
 // Whatever order they come in, all records end, and the limit holds but for one.
 func TestIntake_AllRecordsEnd(t *testing.T) {
 	const size, limit = 40, 100
-	in := newIntake(limit, testStall)
+	in := newIntake(limit, testStall, nobody{})
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {

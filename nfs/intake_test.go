@@ -31,7 +31,7 @@ func halfRecord(n int) []byte {
 func TestHalfRecords_HonestCallsGoOn(t *testing.T) {
 	for name, sent := range map[string]int{"the mark": 4, "100 bytes": 104, "more than the read buffer": 12 << 10} {
 		t.Run(name, func(t *testing.T) {
-			_, addr := startTCP(t, newHandler(), nil)
+			_, addr := startTCP(t, newHandler(), func(c *nfs.Config) { c.Limits.ConnsPerClient = 1024 })
 			half := halfRecord(sent)
 			for range 1000 {
 				write(t, rawDial(t, addr), half)

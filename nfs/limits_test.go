@@ -89,11 +89,12 @@ func TestLimits_CallsOfOneConnection(t *testing.T) {
 func TestLimits_CallsInAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler()
-		dial, stop := startMem(t, h, func(c *nfs.Config) { c.Limits.Calls = 5 })
+		l := newMemListener()
+		stop := startOn(t, l, h, func(c *nfs.Config) { c.Limits.Calls = 5 })
 		defer stop()
 		var replies []chan int
-		for range 3 {
-			nc := dial()
+		for i := range byte(6) { // one client alone would not get all five
+			nc := l.dialFrom(i)
 			defer nc.Close()
 			replies = append(replies, send(nc, 4, procBlock, ""))
 		}
@@ -113,7 +114,8 @@ func TestLimits_CallsInAll(t *testing.T) {
 func TestLimits_Bytes(t *testing.T) {
 	for name, set := range map[string]func(*nfs.Config){
 		"of one connection": func(c *nfs.Config) { c.Limits.BytesPerConn = 100 << 10 },
-		"in all":            func(c *nfs.Config) { c.Limits.Bytes, c.Limits.Unfinished = 140<<10, 40<<10 },
+		"of one client":     func(c *nfs.Config) { c.Limits.BytesPerClient = 100 << 10 },
+		"a third of all":    func(c *nfs.Config) { c.Limits.Bytes, c.Limits.Unfinished = 340<<10, 40<<10 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -152,10 +154,11 @@ func TestLimits_RecordOverTheWholeBudgetGoesAlone(t *testing.T) {
 // budget, and is cut off in the end.
 func TestLimits_SlowReaderIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler()
+		h, obs := newHandler(), &counter{}
 		dial, stop := startMem(t, h, func(c *nfs.Config) {
 			c.Limits.BytesPerConn = 1 << 20
 			c.Limits.WriteTime = 30 * time.Second
+			c.Observer = obs
 		})
 		defer stop()
 		nc := dial()
@@ -181,6 +184,9 @@ func TestLimits_SlowReaderIsCutOff(t *testing.T) {
 		if n, err := io.Copy(io.Discard, nc); err != nil || n > 0 {
 			t.Errorf("%d bytes after the deadline, %v", n, err)
 		}
+		if n := obs.cut("write_time"); n != 1 || obs.held["bytes_per_conn"] == 0 {
+			t.Errorf("cut %v, held back %v", obs.cuts, obs.held)
+		}
 	})
 }
 
@@ -196,7 +202,7 @@ func TestLimits_UnfinishedRecordIsCutOff(t *testing.T) {
 				defer stop()
 				nc := dial()
 				defer nc.Close()
-				time.Sleep(time.Hour) // an idle connection stays
+				time.Sleep(5 * time.Minute) // an idle connection stays
 				start := time.Now()
 				write(t, nc, part)
 				if _, err := nc.Read(make([]byte, 1)); err != io.EOF {

@@ -1,7 +1,9 @@
 package nfs
 
 import (
+	"errors"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -87,13 +89,29 @@ func (c *conn) writeAll() {
 		o.Unlock()
 		if !dead {
 			if err := c.writeBatches(batch); err != nil {
-				c.abort()
+				c.writeFailed(err)
 			}
 		}
 		c.releaseAll(batch)
 		o.Lock()
 		o.spare = batch[:0]
 		o.Unlock()
+	}
+}
+
+// writeFailed ends the connection. It says so if the client is to blame, and not
+// if drop has just set a deadline.
+func (c *conn) writeFailed(err error) {
+	c.out.Lock()
+	closing := c.out.closing
+	c.out.Unlock()
+	if closing || !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.abort()
+		return
+	}
+	c.end(limitWriteTime)
+	if c.srv.noisy.allow() {
+		c.srv.log.Warn("client takes no replies, connection closed", "client", c.client)
 	}
 }
 

@@ -20,8 +20,9 @@ type incoming struct {
 	connRoom int     // counted in the connection's budget, with one call
 	timed    bool    // a read deadline is set
 	deadline time.Time
-	admitted bool       // Config.Admit was asked and agreed
-	large    unfinished // in the server's intake, unless the record was small
+	admitted bool          // Config.Admit was asked and agreed
+	held     time.Duration // for how long limits kept the server from reading it
+	large    unfinished    // in the server's intake, unless the record was small
 }
 
 // grow provides the memory of a record (rpc.Grow), for as much of n as there is
@@ -57,6 +58,7 @@ func (c *conn) grow(b []byte, n int, more bool) ([]byte, error) {
 func (c *conn) beginRecord(n int, more bool) (whole bool, err error) {
 	c.rec.admitted = false
 	if more || c.br.Buffered() < n {
+		c.midRecord.Store(true)
 		if err := c.setRecordDeadline(time.Now().Add(c.srv.limits.RecordTime)); err != nil {
 			return false, err
 		}
@@ -77,13 +79,14 @@ func (c *conn) beginRecord(n int, more bool) (whole bool, err error) {
 	if more {
 		want = c.srv.limits.Record
 	}
-	begin := time.Now()
-	if !c.inFlight.take(roomFor(want), c.stop) {
+	waited, ok := c.inFlight.take(roomFor(want), c.stop)
+	if !ok {
 		return false, errStopped
 	}
+	c.rec.held += waited
 	c.rec.connRoom = roomFor(want)
 	c.srv.intake.join(&c.rec.large)
-	if err := c.setRecordDeadline(c.rec.deadline.Add(time.Since(begin))); err != nil {
+	if err := c.setRecordDeadline(c.rec.deadline.Add(waited)); err != nil {
 		return false, err
 	}
 	return false, c.widen(nil, n, more)
@@ -92,13 +95,16 @@ func (c *conn) beginRecord(n int, more bool) (whole bool, err error) {
 // takeSmall counts a call of n bytes that have arrived.
 func (c *conn) takeSmall(n int) error {
 	room := roomFor(n)
-	if !c.inFlight.take(room, c.stop) {
+	waited, ok := c.inFlight.take(room, c.stop)
+	if !ok {
 		return errStopped
 	}
-	if !c.srv.inFlight.take(room, c.stop) {
+	c.rec.held += waited
+	if waited, ok = c.srv.inFlight.take(c.share, room, c.stop); !ok {
 		c.inFlight.release(1, room)
 		return errStopped
 	}
+	c.rec.held += waited
 	c.rec.buf, c.rec.room, c.rec.connRoom = c.srv.buffers.get(n), room, room
 	return nil
 }
@@ -136,6 +142,7 @@ func (c *conn) widen(b []byte, need int, more bool) error {
 		c.srv.buffers.put(old)
 	}
 	if waited > 0 {
+		r.held += waited
 		return c.setRecordDeadline(r.deadline.Add(waited))
 	}
 	return nil
@@ -164,9 +171,11 @@ func (c *conn) endRecord() error {
 	if !r.large.joined {
 		return nil
 	}
-	if !c.srv.inFlight.take(r.room, c.stop) {
+	waited, ok := c.srv.inFlight.take(c.share, r.room, c.stop)
+	if !ok {
 		return errStopped
 	}
+	r.held += waited
 	c.srv.intake.leave(&r.large)
 	if over := r.connRoom - r.room; over > 0 { // it came in fragments
 		c.inFlight.release(0, over)
@@ -182,7 +191,7 @@ func (c *conn) dropRecord() {
 		c.srv.buffers.put(r.buf)
 		r.buf = nil
 		if !r.large.joined {
-			c.srv.inFlight.release(1, r.room)
+			c.srv.inFlight.release(c.share, 1, r.room)
 		}
 	}
 	if r.large.joined {
@@ -191,7 +200,7 @@ func (c *conn) dropRecord() {
 	if r.connRoom > 0 {
 		c.inFlight.release(1, r.connRoom)
 	}
-	r.room, r.connRoom = 0, 0
+	r.room, r.connRoom, r.held = 0, 0, 0
 }
 
 // refuseLarge answers the call that a large record of a client without admission
@@ -217,6 +226,7 @@ func (c *conn) refuseLarge() error {
 		err = rpc.AuthBadCred
 	}
 	c.answerError(t, err)
+	c.srv.observer.ConnCut(reasonNotAdmitted)
 	if c.srv.noisy.allow() {
 		c.srv.log.Warn("large record refused, connection closed", "client", c.client, "err", errNotAdmitted)
 	}
@@ -228,6 +238,7 @@ func (c *conn) clearDeadline() error {
 		return nil
 	}
 	c.rec.timed = false
+	c.midRecord.Store(false)
 	return c.setDeadline(time.Time{})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,20 +27,27 @@ type Server struct {
 	log      *slog.Logger
 	noisy    logLimit                  // for events that a client can cause at will
 	admit    func(netip.AddrPort) bool // nil: everybody
-	inFlight budget
+	clientOf func(netip.Addr) netip.Addr
+	inFlight shares
 	intake   *intake
+	guard    pauseGuard
+	created  time.Time
+	now      atomic.Int64 // time since created, as of the last tick
 	buffers  pool
 	tasks    sync.Pool
 
 	ctx    context.Context // parent of every handler's context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // accept loops and connections
+	house  sync.WaitGroup // keepHouse, which ends with ctx
 
 	mu struct {
 		sync.Mutex
 		closing   bool // no new listeners and connections
+		keeping   bool // keepHouse was started
 		listeners map[net.Listener]struct{}
 		conns     map[*conn]struct{}
+		clients   map[netip.Addr]*share // that have connections
 	}
 }
 
@@ -58,6 +66,8 @@ func NewServer(cfg Config) (*Server, error) {
 		observer: cfg.Observer,
 		log:      cfg.Logger,
 		admit:    cfg.Admit,
+		clientOf: cfg.ClientOf,
+		created:  time.Now(),
 	}
 	if s.observer == nil {
 		s.observer = nobody{}
@@ -66,11 +76,22 @@ func NewServer(cfg Config) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.inFlight.maxCalls, s.inFlight.maxBytes = s.limits.Calls, s.limits.Bytes-s.limits.Unfinished
-	s.intake = newIntake(s.limits.Unfinished, s.limits.StallTime)
+	s.inFlight.maxClientCalls, s.inFlight.maxClientBytes = s.limits.CallsPerClient, s.limits.BytesPerClient
+	s.inFlight.observer = s.observer
+	s.intake = newIntake(s.limits.Unfinished, s.limits.StallTime, s.observer)
+	s.guard.clock, s.guard.max = cfg.Clock, cfg.MaxPause
+	s.guard.onPause, s.guard.onStep = s.closeForPause, s.noteStep
+	if s.guard.clock == nil {
+		s.guard.clock = systemClock{start: s.created}
+	}
+	if s.guard.max == 0 {
+		s.guard.max = defaultMaxPause
+	}
 	s.tasks.New = func() any { return new(task) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.listeners = make(map[net.Listener]struct{})
 	s.mu.conns = make(map[*conn]struct{})
+	s.mu.clients = make(map[netip.Addr]*share)
 	return s, nil
 }
 
@@ -113,6 +134,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-ended:
 		s.cancel()
+		s.house.Wait()
 		return nil
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), s.Close())
@@ -126,6 +148,7 @@ func (s *Server) Close() error {
 	for _, c := range s.stopAccepting() {
 		c.abort()
 	}
+	s.house.Wait()
 	select {
 	case <-s.ended():
 		return nil
@@ -142,11 +165,7 @@ func (s *Server) stopAccepting() []*conn {
 	for l := range s.mu.listeners {
 		_ = l.Close() // Serve sees it and reports nothing
 	}
-	conns := make([]*conn, 0, len(s.mu.conns))
-	for c := range s.mu.conns {
-		conns = append(conns, c)
-	}
-	return conns
+	return s.connsLocked()
 }
 
 // ended returns a channel that is closed once no goroutine is left.
@@ -171,6 +190,12 @@ func (s *Server) addListener(l net.Listener) bool {
 	if s.mu.closing {
 		return false
 	}
+	if !s.mu.keeping {
+		s.mu.keeping = true
+		s.guard.start()
+		s.house.Add(1)
+		go s.keepHouse()
+	}
 	s.mu.listeners[l] = struct{}{}
 	s.wg.Add(1)
 	return true
@@ -181,33 +206,4 @@ func (s *Server) removeListener(l net.Listener) {
 	delete(s.mu.listeners, l)
 	s.mu.Unlock()
 	s.wg.Done()
-}
-
-// start begins to serve a connection, or closes it if there are too many.
-func (s *Server) start(nc net.Conn) {
-	c := newConn(s, nc)
-	s.mu.Lock()
-	admitted := !s.mu.closing && len(s.mu.conns) < s.limits.Conns
-	if admitted {
-		s.mu.conns[c] = struct{}{}
-		s.wg.Add(1)
-	}
-	closing := s.mu.closing
-	s.mu.Unlock()
-	if !admitted {
-		c.abort()
-		if !closing && s.noisy.allow() {
-			s.log.Warn("connection refused, too many are open", "client", c.client, "limit", s.limits.Conns)
-		}
-		return
-	}
-	s.observer.ConnOpened()
-	go func() {
-		defer s.wg.Done()
-		c.serve()
-		s.mu.Lock()
-		delete(s.mu.conns, c)
-		s.mu.Unlock()
-		s.observer.ConnClosed()
-	}()
 }

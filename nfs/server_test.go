@@ -324,19 +324,35 @@ func (l *lockedBuffer) String() string {
 func TestNewServer_Refuses(t *testing.T) {
 	h := newHandler()
 	one := nfs.Program{Number: prog, Version: vers, Handler: h}
+	limits := func(l nfs.Limits) nfs.Config { return nfs.Config{Programs: []nfs.Program{one}, Limits: l} }
 	for _, c := range []struct {
-		name string
-		cfg  nfs.Config
+		names string // what the error must name
+		cfg   nfs.Config
 	}{
-		{"no program", nfs.Config{}},
-		{"no handler", nfs.Config{Programs: []nfs.Program{{Number: 1, Version: 1}}}},
-		{"a program twice", nfs.Config{Programs: []nfs.Program{one, one}}},
-		{"a negative limit", nfs.Config{Programs: []nfs.Program{one}, Limits: nfs.Limits{Calls: -1}}},
-		{"no bytes for calls", nfs.Config{Programs: []nfs.Program{one}, Limits: nfs.Limits{Bytes: 1 << 20, Unfinished: 1 << 20}}},
-		{"a negative time", nfs.Config{Programs: []nfs.Program{one}, Limits: nfs.Limits{WriteTime: -1}}},
+		{"0 programs", nfs.Config{}},
+		{"without a handler", nfs.Config{Programs: []nfs.Program{{Number: 1, Version: 1}}}},
+		{"twice", nfs.Config{Programs: []nfs.Program{one, one}}},
+		{"Conns ", limits(nfs.Limits{Conns: -1})},
+		{"ConnsPerClient ", limits(nfs.Limits{ConnsPerClient: -1})},
+		{"Calls ", limits(nfs.Limits{Calls: -1})},
+		{"CallsPerClient ", limits(nfs.Limits{CallsPerClient: -1})},
+		{"CallsPerConn ", limits(nfs.Limits{CallsPerConn: -1})},
+		{"Bytes ", limits(nfs.Limits{Bytes: -1})},
+		{"BytesPerClient ", limits(nfs.Limits{BytesPerClient: -1})},
+		{"BytesPerConn ", limits(nfs.Limits{BytesPerConn: -1})},
+		{"Unfinished ", limits(nfs.Limits{Unfinished: -1})},
+		{"Record ", limits(nfs.Limits{Record: -1})},
+		{"Fragments ", limits(nfs.Limits{Fragments: -1})},
+		{"RecordTime ", limits(nfs.Limits{RecordTime: -1})},
+		{"StallTime ", limits(nfs.Limits{StallTime: -1})},
+		{"WriteTime ", limits(nfs.Limits{WriteTime: -1})},
+		{"IdleTime ", limits(nfs.Limits{IdleTime: -1})},
+		{"Unfinished, ", limits(nfs.Limits{Bytes: 1 << 20, Unfinished: 1 << 20})},
+		{"MaxPause ", nfs.Config{Programs: []nfs.Program{one}, MaxPause: time.Second}},
+		{"MaxPause ", nfs.Config{Programs: []nfs.Program{one}, MaxPause: 61 * time.Second}},
 	} {
-		if _, err := nfs.NewServer(c.cfg); err == nil {
-			t.Errorf("%s: no error", c.name)
+		if _, err := nfs.NewServer(c.cfg); err == nil || !strings.Contains(err.Error(), c.names) {
+			t.Errorf("want an error that names %q, have %v", c.names, err)
 		}
 	}
 }

@@ -100,6 +100,7 @@ func (s *Store) applyEntry(e raftlog.Entry) error {
 	if err != nil {
 		return err
 	}
+	s.refreshClients()
 	s.applied.advance(e.Index)
 	for i := range results {
 		s.waiters.applied(cmds[i].Origin, &results[i])

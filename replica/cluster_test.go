@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +28,14 @@ type pair struct {
 	nodes  map[string]*raftlog.Node
 	stores map[string]*replica.Store
 	timing map[string]raftlog.Timing
+	free   map[string]*atomic.Uint64 // bytes on the nodes' disks
 }
+
+// The disk of a node of a pair: what is free, and what the node keeps.
+const (
+	roomy   = 100 << 30
+	reserve = 1 << 20
+)
 
 func newPair(t testing.TB) *pair { return newPairWith(t, nil) }
 
@@ -36,7 +44,10 @@ func newPairWith(t testing.TB, timing map[string]raftlog.Timing) *pair {
 	p := &pair{
 		t: t, net: rafttest.NewNetwork(), dir: t.TempDir(), timing: timing,
 		nodes: map[string]*raftlog.Node{}, stores: map[string]*replica.Store{},
+		free: map[string]*atomic.Uint64{"a": {}, "b": {}},
 	}
+	p.free["a"].Store(roomy)
+	p.free["b"].Store(roomy)
 	for _, m := range rafttest.Trio {
 		p.start(m.Name)
 	}
@@ -69,8 +80,11 @@ func (p *pair) start(name string) {
 		cfg.Role = raftlog.RoleData
 		s, err := replica.Open(replica.Config{
 			Dir:          filepath.Join(cfg.Dir, "state"),
+			Self:         vfs.Member{Name: name, ID: [16]byte{name[0]}},
+			Peers:        []string{other(name)},
+			FreeBytes:    func() (uint64, error) { return p.free[name].Load(), nil },
 			Format:       command.Format{RootMode: 0o755},
-			ReserveBytes: 1,
+			ReserveBytes: reserve,
 			Logger:       logger,
 		})
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"twofold/raftlog"
 	"twofold/replica/command"
 	"twofold/replica/state"
+	"twofold/replica/vfs"
 )
 
 // Limits of a Store.
@@ -34,6 +35,11 @@ const (
 type Config struct {
 	// Dir holds the state.
 	Dir string
+	// Self is this node: its name and the identity of its directory. Without a
+	// name a client on loopback is its address.
+	Self vfs.Member
+	// Peers are the names of the other data nodes.
+	Peers []string
 	// State tunes the state machine's storage.
 	State state.Options
 	// Format says how the volume is formatted if this node is the first
@@ -45,11 +51,15 @@ type Config struct {
 	// Linger is how long the proposer waits after a batch of more than one
 	// change for the callers that it just released. Default 50 µs.
 	Linger time.Duration
-	// ReserveBytes is the free disk space below which changes that need
-	// space are refused with NoSpace. Default 256 MiB.
+	// ReserveBytes is what this node keeps free on its disk: with no more than
+	// that, at any data node, changes that need space are refused with NoSpace.
+	// Default 256 MiB.
 	ReserveBytes uint64
-	Logger       *slog.Logger
-	Metrics      *metrics.Replica
+	// FreeBytes tells what is free on the disk. Default: the file system that
+	// holds Dir is asked. Tests have disks of their own.
+	FreeBytes func() (uint64, error)
+	Logger    *slog.Logger
+	Metrics   *metrics.Replica
 }
 
 func (c *Config) withDefaults() error {
@@ -64,6 +74,10 @@ func (c *Config) withDefaults() error {
 	}
 	if c.ReserveBytes == 0 {
 		c.ReserveBytes = 256 << 20
+	}
+	if c.FreeBytes == nil {
+		dir := c.Dir
+		c.FreeBytes = func() (uint64, error) { return freeBytes(dir) }
 	}
 	if c.Format.BlockSize == 0 {
 		c.Format.BlockSize = state.DefaultBlockSize

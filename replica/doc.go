@@ -35,10 +35,12 @@
 //	propose    builds one log entry at a time from the queue and waits for it
 //	lead       begins each term of this node with an entry, and formats the volume once
 //	barrier    one at a time, while reads wait: one round for all of them
-//	peer       see package peer: forwarded calls and read indexes, both ways
+//	disk       looks at the free space and reports it
+//	space      one for each other data node: tells it the free space, and hears its
+//	peer       see package peer: forwarded calls, read indexes and free space, both ways
 //
-// Locks: waitTable.mu and appliedIndex.mu are leaves; nothing is called under
-// them that blocks. State has its own lock (package state).
+// Locks: waitTable.mu, appliedIndex.mu and diskWatch.mu are leaves; nothing is
+// called under them that blocks. State has its own lock (package state).
 //
 // # Format
 //

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"twofold/raftlog"
@@ -146,8 +147,9 @@ func TestMutate_NoSpaceIsOfOneAttempt(t *testing.T) {
 	alone := aloneNode(t)
 	flags := make(chan command.Flags, 100)
 	s := openVolume(t)
-	s.disk.dir = "/nonexistent" // it finds out nothing by itself
-	s.disk.isFull.Store(true)
+	var free atomic.Uint64
+	s.disk.free = func() (uint64, error) { return free.Load(), nil }
+	s.disk.look()
 	log.propose = func(data []byte) *raftlog.Proposal {
 		_, cmds, err := decodeEntry(data)
 		if err != nil {
@@ -156,7 +158,8 @@ func TestMutate_NoSpaceIsOfOneAttempt(t *testing.T) {
 		for _, c := range cmds {
 			if c.Type == command.TypeRemove {
 				flags <- c.Flags
-				s.disk.isFull.Store(false)
+				free.Store(1 << 40)
+				s.disk.look()
 			}
 		}
 		return alone.Propose(data) // ErrNotLeader

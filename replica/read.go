@@ -213,5 +213,13 @@ func (s *Store) StatFS(ctx context.Context, ref vfs.Ref) (vfs.StatFSResult, erro
 	if err := s.readable(ctx); err != nil {
 		return vfs.StatFSResult{}, err
 	}
-	return s.state.StatFS(ref)
+	r, err := s.state.StatFS(ref)
+	if err != nil || r.Kind != vfs.OK {
+		return r, err
+	}
+	if room := s.disk.room(time.Now()); room != unknownSpace {
+		stored := r.TotalBytes - r.FreeBytes
+		r.FreeBytes, r.TotalBytes = room, stored+room
+	}
+	return r, nil
 }

@@ -51,6 +51,9 @@ type Store struct {
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
 
+	clients        atomic.Pointer[clientTable]
+	membersChanged <-chan struct{} // owned by the apply goroutine
+
 	// nudged is the highest index of which the other data node was told that
 	// it is committed, because it asked for a read index.
 	nudged atomic.Uint64
@@ -92,7 +95,7 @@ func Open(cfg Config) (*Store, error) {
 		logger:    cfg.Logger,
 		metrics:   cfg.Metrics,
 		state:     st,
-		disk:      &diskWatch{dir: cfg.Dir, reserve: cfg.ReserveBytes, logger: cfg.Logger},
+		disk:      newDiskWatch(&cfg),
 		instance:  binary.BigEndian.Uint64(seed[:]),
 		inFlight:  semaphore.NewWeighted(maxInFlightBytes),
 		queue:     make(chan pending, maxQueuedOps),
@@ -108,7 +111,7 @@ func Open(cfg Config) (*Store, error) {
 	s.delivered.Store(index)
 	s.appliedTerm = raftlog.Term(term)
 	s.waiters = newWaitTable(term)
-	s.disk.look()
+	s.refreshClients()
 	s.applying.Go(s.runApply)
 	s.applying.Go(s.watchState)
 	return s, nil
@@ -125,6 +128,9 @@ func (s *Store) Start(log Log, net raftlog.Net) {
 	s.running.Go(s.runPropose)
 	s.running.Go(s.runLead)
 	s.running.Go(func() { s.disk.run(s.stopped) })
+	for _, name := range s.cfg.Peers {
+		s.running.Go(func() { s.runSpace(name) })
+	}
 	s.running.Go(s.runReport)
 }
 

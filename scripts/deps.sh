@@ -15,7 +15,9 @@ nft             nftables         the client test
 modprobe        kmod             the client test
 unshare         util-linux       the client test
 sqlite3         sqlite3          the client test
-nfs-cp          libnfs-utils     the client test
+nfs-cp          libnfs-utils     the process and client tests
+rpcbind         rpcbind          the tests of the port mapper and the client test
+rpcbind         rpcbind          the test of the host's rpcbind
 '
 # gcc without the C library's headers compiles nothing.
 headers=/usr/include/stdio.h

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -26,6 +27,9 @@ const (
 	adminWriteTimeout = 30 * time.Minute
 	// maxSocketPath is what sockaddr_un holds, with its final zero.
 	maxSocketPath = 107
+	// maxAdminReply bounds what is read of an answer: the largest export table,
+	// with its lines before and after a change, in JSON.
+	maxAdminReply = 8 << 20
 )
 
 // adminServer answers commands on the Unix socket: HTTP with JSON, a path for
@@ -67,6 +71,7 @@ func newAdminServer(dir string, n *node) (*adminServer, error) {
 	mux.HandleFunc("POST /transfer", func(w http.ResponseWriter, r *http.Request) {
 		adminReply(w, func() (any, error) { return struct{}{}, n.transferLeadership(r.Context()) })
 	})
+	n.handleExports(mux)
 	a.http = &http.Server{Handler: mux, ReadTimeout: adminReadTimeout, WriteTimeout: adminWriteTimeout}
 	return a, nil
 }
@@ -123,21 +128,39 @@ func (n *node) digest() (any, error) {
 	return digestReply{Digest: hex.EncodeToString(sum[:]), Index: index}, nil
 }
 
+// errNoNode is returned if a command could not be handed over: nobody listens.
+var errNoNode = errors.New("no node runs on this directory")
+
 // adminCall sends one command to the node of a directory.
 func adminCall(ctx context.Context, dir, method, command string, reply any) error {
+	return adminSend(ctx, dir, method, command, nil, reply)
+}
+
+// adminSend sends one command with what it asks, if that is not nil, as JSON.
+func adminSend(ctx context.Context, dir, method, command string, ask, reply any) error {
 	f, err := os.Open(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNoNode, err)
 	}
 	defer f.Close() // only read
 	path := socketPath(f, dir)
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
+			c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+			if err != nil {
+				err = fmt.Errorf("%w: %w: start the node, or name the directory of one that runs", errNoNode, err)
+			}
+			return c, err
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, method, "http://node/"+command, nil)
+	var body bytes.Buffer
+	if ask != nil {
+		if err := json.NewEncoder(&body).Encode(ask); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://node/"+command, &body)
 	if err != nil {
 		return err
 	}
@@ -146,7 +169,7 @@ func adminCall(ctx context.Context, dir, method, command string, reply any) erro
 		return err
 	}
 	defer resp.Body.Close()
-	dec := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, maxHTTPBody))
+	dec := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, maxAdminReply))
 	if resp.StatusCode != http.StatusOK {
 		var e struct {
 			Error string `json:"error"`
@@ -154,10 +177,17 @@ func adminCall(ctx context.Context, dir, method, command string, reply any) erro
 		if err := dec.Decode(&e); err != nil {
 			return fmt.Errorf("%s: %s", command, resp.Status)
 		}
-		return fmt.Errorf("%s: %s", command, e.Error)
+		return &refusal{text: e.Error}
 	}
 	return dec.Decode(reply)
 }
+
+// refusal is the error of a node that got a command and says why it did not do
+// it. Any other error after the command was handed over says nothing of what the
+// node did.
+type refusal struct{ text string }
+
+func (r *refusal) Error() string { return r.text }
 
 // freeBytes is what a user without privileges can still store below dir.
 func freeBytes(dir string) (byteSize, error) {

@@ -32,9 +32,9 @@ type config struct {
 	Members       []memberConfig `yaml:"members"`
 	TLS           tlsConfig      `yaml:"tls"`
 	InsecurePeers bool           `yaml:"insecure_peers"`
-	NFS           listenConfig   `yaml:"nfs"`
+	NFS           nfsConfig      `yaml:"nfs"`
 	HTTP          listenConfig   `yaml:"http"`
-	Exports       []exportConfig `yaml:"exports"`
+	ExportsFile   string         `yaml:"exports_file"`
 	Volume        volumeConfig   `yaml:"volume"`
 	LogStore      string         `yaml:"log_store"`
 	Memory        memoryConfig   `yaml:"memory"`
@@ -59,12 +59,6 @@ type tlsConfig struct {
 // listenConfig is an address to serve on.
 type listenConfig struct {
 	Listen string `yaml:"listen"`
-}
-
-// exportConfig lets clients in. Without one nobody may mount.
-type exportConfig struct {
-	Clients []string `yaml:"clients"`
-	Options []string `yaml:"options"`
 }
 
 // volumeConfig is fixed when the volume is formatted; afterwards it has no
@@ -92,6 +86,7 @@ type logConfig struct {
 // defaultConfig has the value of every key that the file leaves out.
 func defaultConfig() *config {
 	return &config{
+		NFS:      defaultNFS(),
 		Volume:   volumeConfig{RootMode: defaultRootMode, BlockSize: state.DefaultBlockSize},
 		LogStore: logStores[0],
 		Memory:   memoryConfig{Cache: defaultCache, Memtable: defaultMemtable},

@@ -50,12 +50,17 @@ func readConfigFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("config file: %w: name one with --config", err)
 	}
 	defer f.Close() // only read
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	return readAtMost(f, path, maxConfigBytes)
+}
+
+// readAtMost reads all of r, which must not be more than limit.
+func readAtMost(r io.Reader, name string, limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("config file: %w: name one with --config", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if len(text) > maxConfigBytes {
-		return nil, fmt.Errorf("%s: larger than %d bytes: is this a config file?", path, maxConfigBytes)
+	if int64(len(text)) > limit {
+		return nil, fmt.Errorf("%s: larger than %d bytes: is this the right file?", name, limit)
 	}
 	return text, nil
 }
@@ -91,6 +96,9 @@ func configError(path string, err error) error {
 	msg := strings.ReplaceAll(y.GetMessage(), "\n", " ")
 	if name, ok := strings.CutPrefix(msg, "unknown field "); ok {
 		msg = fmt.Sprintf("unknown key %s: correct or remove it", name)
+		if name == `"exports"` {
+			msg = "exports: are not in the config: they are one table for both nodes; write them into a file like /etc/exports, and name it with exports_file"
+		}
 	}
 	if t := y.GetToken(); t != nil && t.Position != nil {
 		return fmt.Errorf("%s:%d: %s", path, t.Position.Line, msg)
@@ -104,7 +112,7 @@ func (c *config) resolve(base string) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range []*string{&c.Dir, &c.TLS.Cert, &c.TLS.Key, &c.TLS.CA} {
+	for _, p := range []*string{&c.Dir, &c.TLS.Cert, &c.TLS.Key, &c.TLS.CA, &c.ExportsFile} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(base, *p)
 		}

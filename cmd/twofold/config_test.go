@@ -3,9 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
+	"twofold/nfs"
+	"twofold/nfs/rpcbind"
 	"twofold/raftlog"
 )
 
@@ -20,9 +24,7 @@ members:
   - {name: w, role: witness, addr: "127.0.0.1:7003"}
 nfs: {listen: "127.0.0.1:12049"}
 http: {listen: "127.0.0.1:12080"}
-exports:
-  - clients: [10.0.0.0/24]
-    options: [rw]
+exports_file: exports
 `
 
 func writeConfig(t *testing.T, text string) string {
@@ -49,12 +51,11 @@ func TestConfig_Good(t *testing.T) {
 	if cfg.Volume.RootMode != 0o755 || cfg.Memory.Cache != 64<<20 {
 		t.Errorf("defaults: root mode %o, cache %s", cfg.Volume.RootMode, cfg.Memory.Cache)
 	}
-	rules, err := cfg.Exports[0].rules()
-	if err != nil {
-		t.Fatal(err)
+	if want := filepath.Join(filepath.Dir(path), "exports"); cfg.ExportsFile != want {
+		t.Errorf("exports_file is %s, want %s, relative to the file", cfg.ExportsFile, want)
 	}
-	if r := rules[0]; !r.ReadWrite || !r.RootSquash || !r.Secure {
-		t.Errorf("rule is %+v, want rw, root_squash and secure", r)
+	if cfg.NFS.RPCBind != rpcbind.ModeAuto || cfg.NFS.ServerGroups || cfg.NFS.Limits.limits().Conns != 1024 {
+		t.Errorf("defaults of nfs: %+v", cfg.NFS)
 	}
 }
 
@@ -112,14 +113,14 @@ func TestConfig_Mistakes(t *testing.T) {
 		old, new string // replaced in goodConfig; an empty old appends
 		want     string
 	}{
-		{"unknown key", "", "nsf: {listen: x}\n", `:14: unknown key "nsf": correct or remove it`},
+		{"unknown key", "", "nsf: {listen: x}\n", `:12: unknown key "nsf": correct or remove it`},
 		{"unknown inner key", `{listen: "127.0.0.1:12049"}`, "{listn: x}", `:9: unknown key "listn"`},
-		{"duplicate key", "", "node: b\n", `:14: mapping key "node" already defined`},
+		{"duplicate key", "", "node: b\n", `:12: mapping key "node" already defined`},
 		{"syntax", "role: data\n", "role: [data\n", ":4: "},
-		{"wrong type", "", "insecure_peers: perhaps\n", ":14: "},
-		{"bad size", "", "memory: {cache: 64MB}\n", `:14: "64MB" is no size: write it like`},
-		{"bad mode", "", "volume: {root_mode: 0799}\n", `:14: "0799" is no file mode`},
-		{"number", "", "volume: {root_uid: me}\n", ":14: "},
+		{"wrong type", "", "insecure_peers: perhaps\n", ":12: "},
+		{"bad size", "", "memory: {cache: 64MB}\n", `:12: "64MB" is no size: write it like`},
+		{"bad mode", "", "volume: {root_mode: 0799}\n", `:12: "0799" is no file mode`},
+		{"number", "", "volume: {root_uid: me}\n", ":12: "},
 		{"two documents", "", "---\nnode: b\n", "more than one YAML document"},
 		{"no cluster", "cluster: team\n", "", "cluster is empty: give one"},
 		{"bad name", "node: a\n", "node: a/b\n", `node "a/b" has a character`},
@@ -137,10 +138,15 @@ func TestConfig_Mistakes(t *testing.T) {
 		{"tls and insecure", "", "tls: {cert: c, key: k, ca: a}\ninsecure_peers: true\n", "insecure_peers: true contradicts the tls section"},
 		{"port twice", "127.0.0.1:12080", "127.0.0.1:12049", "http.listen: 127.0.0.1:12049 is the address of nfs.listen too"},
 		{"no nfs", "nfs: {listen: \"127.0.0.1:12049\"}\n", "", "nfs.listen: missing: give host:port"},
-		{"clients", "10.0.0.0/24", "10.0.0.0/33", `exports[0]: export clients "10.0.0.0/33"`},
-		{"option", "[rw]", "[rw, ro]", `options "rw" and "ro" exclude each other`},
-		{"no clients", "clients: [10.0.0.0/24]", "clients: []", "exports[0]: clients: missing"},
-		{"same clients", "[10.0.0.0/24]", "[10.0.0.0/24, 10.0.0.0/24]", "two export rules for 10.0.0.0/24"},
+		{"exports of old", "", "exports:\n  - clients: [10.0.0.0/24]\n", ":12: exports: are not in the config"},
+		{"rpcbind", ":12049\"}", ":12049\", rpcbind: perhaps}", `nfs.rpcbind: "perhaps" is not known: use auto,`},
+		{"pause", ":12049\"}", ":12049\", max_pause: 2m}", "nfs.max_pause: 2m: use 5s to 1m"},
+		{"number for a time", ":12049\"}", ":12049\", max_pause: 30}", `:9: "30" is no time span: write it like`},
+		{"no connections", ":12049\"}", ":12049\", limits: {conns_per_client: 0}}", "nfs.limits.conns_per_client: 0: use 1 to"},
+		{"short record", ":12049\"}", ":12049\", limits: {record: 64KiB}}", "nfs.limits.record: 64KiB: use 1040KiB to 1TiB"},
+		{"nothing for calls", ":12049\"}", ":12049\", limits: {unfinished: 256MiB}}", "nfs.limits.unfinished: 256MiB: use 1040KiB to half of bytes"},
+		{"idle time", ":12049\"}", ":12049\", limits: {idle_time: 1m}}", "nfs.limits.idle_time: 1m: use at least 5m"},
+		{"unknown limit", ":12049\"}", ":12049\", limits: {connections: 5}}", `:9: unknown key "connections"`},
 		{"block size", "", "volume: {block_size: 5000}\n", "volume.block_size: 5000: use a power of two"},
 		{"cache", "", "memory: {cache: 1MiB}\n", "memory.cache: 1MiB is too little: use at least 8MiB"},
 		{"limit", "", "memory: {limit: 64MiB}\n", "memory.limit: 64MiB is too little"},
@@ -175,7 +181,7 @@ func TestConfig_WitnessServesNobody(t *testing.T) {
 	text := strings.Replace(goodConfig, "node: a\nrole: data", "node: w\nrole: witness", 1)
 	_, err := loadConfig(writeConfig(t, text))
 	if err == nil || !strings.Contains(err.Error(), "nfs: a witness serves no clients") ||
-		!strings.Contains(err.Error(), "exports: a witness serves no clients") {
+		!strings.Contains(err.Error(), "exports_file: a witness serves no clients") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -217,6 +223,62 @@ func TestByteSize(t *testing.T) {
 	for size, want := range map[byteSize]string{0: "0", 1: "1", 1024: "1KiB", 1500: "1500", 3 << 30: "3GiB"} {
 		if got := size.String(); got != want {
 			t.Errorf("%d is written %q, want %q", size, got, want)
+		}
+	}
+}
+
+// Every limit of the server has a key, and a key sets the limit of its name.
+func TestConfig_LimitsAreTheServers(t *testing.T) {
+	var c limitsConfig
+	v := reflect.ValueOf(&c).Elem()
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Kind() {
+		case reflect.Uint64:
+			f.SetUint(uint64(i + 1))
+		default:
+			f.SetInt(int64(i + 1))
+		}
+	}
+	limits := reflect.ValueOf(c.limits())
+	if limits.NumField() != v.NumField() {
+		t.Errorf("%d keys for %d limits", v.NumField(), limits.NumField())
+	}
+	for i := range limits.NumField() {
+		name := limits.Type().Field(i).Name
+		key, ok := v.Type().FieldByName(name)
+		if !ok || len(key.Index) != 1 || limits.Field(i).Int() != int64(key.Index[0]+1) {
+			t.Errorf("limit %s: there: %t, is %d", name, ok, limits.Field(i).Int())
+		}
+		if tag := key.Tag.Get("yaml"); strings.ReplaceAll(tag, "_", "") != strings.ToLower(name) {
+			t.Errorf("the key of limit %s is %q", name, tag)
+		}
+	}
+}
+
+// The bounds of max_pause are those of the server.
+func TestConfig_MaxPauseIsTheServers(t *testing.T) {
+	for p, ok := range map[time.Duration]bool{minMaxPause - 1: false, minMaxPause: true, maxMaxPause: true, maxMaxPause + 1: false} {
+		cfg := nfs.Config{Programs: []nfs.Program{{Number: 1, Version: 1}}, MaxPause: p}
+		err := cfg.Validate()
+		if told := err != nil && strings.Contains(err.Error(), "MaxPause"); told == ok {
+			t.Errorf("max_pause %s: the server says %v", p, err)
+		}
+		var m mistakes
+		c := defaultNFS()
+		c.MaxPause = duration(p)
+		if c.validate(&m); (len(m) == 0) != ok {
+			t.Errorf("max_pause %s: the config says %q", p, m)
+		}
+	}
+}
+
+func TestDuration_String(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		time.Minute: "1m", 6 * time.Minute: "6m", 90 * time.Second: "1m30s", time.Hour: "1h", 10 * time.Minute: "10m",
+		2 * time.Second: "2s", 500 * time.Millisecond: "500ms", 0: "0s", time.Hour + time.Second: "1h0m1s",
+	} {
+		if got := duration(d).String(); got != want {
+			t.Errorf("%s is written %q, want %q", d, got, want)
 		}
 	}
 }

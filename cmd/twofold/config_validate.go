@@ -44,7 +44,7 @@ func (c *config) Validate() []string {
 	c.validatePeers(&m)
 	c.validateServices(&m)
 	if c.isData() {
-		c.validateExports(&m)
+		c.NFS.validate(&m)
 		c.validateVolume(&m)
 	}
 	c.validateResources(&m)
@@ -171,8 +171,8 @@ func (c *config) validateServices(m *mistakes) {
 		if c.NFS.Listen != "" {
 			m.add("nfs: a witness serves no clients: remove it")
 		}
-		if len(c.Exports) > 0 {
-			m.add("exports: a witness serves no clients: remove them")
+		if c.ExportsFile != "" {
+			m.add("exports_file: a witness serves no clients: remove it")
 		}
 	}
 	keys := map[string]string{}
@@ -183,22 +183,6 @@ func (c *config) validateServices(m *mistakes) {
 			m.add("%s: %s is the address of %s too: give each its own port", s.key, s.addr, other)
 		}
 		keys[s.addr] = s.key
-	}
-}
-
-func (c *config) validateExports(m *mistakes) {
-	sound := true
-	for i, e := range c.Exports {
-		if _, err := e.rules(); err != nil {
-			m.add("exports[%d]: %v: correct it", i, err)
-			sound = false
-		}
-	}
-	if !sound {
-		return
-	}
-	if _, err := c.exportTable(); err != nil {
-		m.add("exports: %v: join or remove some", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"twofold/nfs/rpcbind"
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
 )
@@ -21,6 +22,8 @@ const (
 	devStateDir   = "state"
 	devLogFile    = "log"
 	devPidFile    = "pid"
+	// devExportsFile is there for data nodes only.
+	devExportsFile = "exports"
 )
 
 // maxDevLog is the size at which a start sets the log of earlier runs aside.
@@ -33,9 +36,12 @@ var devMembers = []memberConfig{
 	{Name: "w", Role: raftlog.RoleWitness},
 }
 
-// devClients may mount what dev serves: this machine, and guests behind a
-// private network of its own.
-var devClients = []string{"127.0.0.0/8", "::1", "10.0.0.0/8"}
+// devExports seeds what dev serves: all of it, for this machine and for guests
+// behind a private network of its own.
+const devExports = `# Who may mount what. Written by twofold dev for a new cluster; the table in force
+# is what "twofold export list" shows. After a change here: kill -HUP the node.
+/ 127.0.0.0/8(rw,no_root_squash,insecure) ::1(rw,no_root_squash,insecure) 10.0.0.0/8(rw,no_root_squash,insecure)
+`
 
 // devDir is a directory that belongs to dev, locked for this process.
 type devDir struct {
@@ -232,7 +238,8 @@ func (d *devDir) newConfigs(o devOptions) ([]*config, error) {
 		cfg.HTTP.Listen = o.http[i]
 		if cfg.isData() {
 			cfg.NFS.Listen = o.nfs[i]
-			cfg.Exports = []exportConfig{{Clients: devClients, Options: []string{"rw", "no_root_squash", "insecure"}}}
+			cfg.NFS.RPCBind = rpcbind.ModeOff // this machine's own mounts must not notice dev
+			cfg.ExportsFile = filepath.Join(d.path, m.Name, devExportsFile)
 		}
 		cfgs = append(cfgs, cfg)
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"twofold/nfs/rpcbind"
 )
 
 // defaultDev are the options of dev without flags.
@@ -62,9 +64,14 @@ func TestDev_ConfigsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := first[0].cfg.Exports[0].Options; strings.Join(got, ",") != "rw,no_root_squash,insecure" {
-		t.Errorf("export options are %q", got)
+	for i, n := range first {
+		checkDevExports(t, n)
+		if mode := n.cfg.NFS.RPCBind; n.cfg.isData() && mode != rpcbind.ModeOff {
+			t.Errorf("node %d: rpcbind is %q, which this machine would notice", i, mode)
+		}
 	}
+	mine := "/ 10.1.1.1(ro) # mine\n"
+	writeFile(t, first[0].cfg.ExportsFile, mine)
 	rewrite(t, first[1].configPath(), "level: info", "level: debug # mine")
 	o.nfs, o.nfsGiven = []string{"127.0.0.1:13049", "0.0.0.0:13149"}, true
 	o.http = []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"} // not given
@@ -193,5 +200,26 @@ func TestFreeAddrs_BelowTheKernelsRange(t *testing.T) {
 	}
 	if _, err := freeAddrs(portTries + 1); err == nil {
 		t.Error("more addresses than tries")
+	}
+}
+
+// checkDevExports looks at the exports file of a node: all of the volume for this
+// machine and private guests, and none on the witness.
+func checkDevExports(t *testing.T, n *devNode) {
+	t.Helper()
+	path := filepath.Join(n.dir, devExportsFile)
+	if !n.cfg.isData() {
+		if _, err := os.Stat(path); err == nil || n.cfg.ExportsFile != "" {
+			t.Errorf("the witness has exports: %q, %v", n.cfg.ExportsFile, err)
+		}
+		return
+	}
+	entries, err := readExportsFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.cfg.ExportsFile != path || len(entries) != 1 || entries[0].Path != "/" || strings.Count(entries[0].Clients, "(") != 3 ||
+		strings.Count(entries[0].Clients, "rw,no_root_squash,insecure") != 3 {
+		t.Errorf("%s has %v, the config names %s", path, entries, n.cfg.ExportsFile)
 	}
 }

@@ -31,8 +31,12 @@ func (n *devNode) pidPath() string    { return filepath.Join(n.dir, devPidFile) 
 func (n *devNode) pid() int           { return n.cmd.Process.Pid }
 
 // save writes the config file unless it says the same already, so that a
-// user's comments in it live as long as they can.
+// user's comments in it live as long as they can, and the exports file unless
+// there is one.
 func (n *devNode) save() error {
+	if err := n.saveExports(); err != nil {
+		return err
+	}
 	if have, err := loadConfig(n.configPath()); err == nil {
 		was, err1 := have.effective()
 		want, err2 := n.cfg.effective()
@@ -40,15 +44,27 @@ func (n *devNode) save() error {
 			return nil
 		}
 	}
-	if err := os.MkdirAll(n.dir, 0o755); err != nil {
-		return err
-	}
 	text, err := n.cfg.effective()
 	if err != nil {
 		return err
 	}
 	head := fmt.Sprintf("# Config of node %s, written by twofold dev.\n", n.name)
 	return replaceFile(n.configPath(), append([]byte(head), text...))
+}
+
+// saveExports makes the directory of the node and a first exports file in it.
+func (n *devNode) saveExports() error {
+	if err := os.MkdirAll(n.dir, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(n.dir, devExportsFile)
+	if n.cfg.ExportsFile != path {
+		return nil // a witness, or the user's own choice
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return replaceFile(path, []byte(devExports))
 }
 
 // launch starts the process. It must be called on an operating-system thread

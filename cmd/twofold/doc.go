@@ -3,7 +3,7 @@
 //
 // # Purpose
 //
-// One file holds each subcommand (init, serve, dev, status, version). The type
+// One file holds each subcommand (init, serve, dev, status, export, version). The type
 // [node] builds a whole node from a [config], so that tests start nodes in
 // their own process too. This is the only place that knows every package, that
 // merges the config file with flags, and that ends the process.
@@ -17,7 +17,19 @@
 // anything is opened for writing. That the directory is of another cluster can
 // come out later, if the others start after this node: then it ends as well.
 // status exits with 0 if all is well, 1 if something is missing, 2 if nobody
-// can be served or nobody answers.
+// can be served or nobody answers. export exits with 0 if it is done, 1 if it
+// was refused and nothing was changed, 2 if nobody knows: an unknown outcome is
+// told as such.
+//
+// The replicated export table alone says who may mount. The exports_file of a
+// config is proposed as the table by a node that finds a new cluster without
+// one (the first entry in the log wins, and the other node says so), and on
+// SIGHUP, against the version that it was compared with. A node serves clients
+// once the table that the cluster has now is in force, and keeps the old one if
+// a newer one does not compile.
+//
+// That rpcbind cannot be had, or knows another server, is shown in log, status
+// and metrics and ends nothing: clients that name the port are served.
 //
 // # Concurrency
 //
@@ -28,13 +40,19 @@
 //	HTTP server     metrics.Server.Serve on the http address
 //	admin server    adminServer.serve on the Unix socket in the directory
 //	observer        node.observe, copies the lag of the other members into the metrics
+//	members         node.keepMembers, publishes this host's addresses (data nodes only)
+//	exports         exportKeeper.run, puts each export table in force (data nodes only)
+//	hangups         exportKeeper.awaitReloads, proposes the exports file on SIGHUP
+//	port mapper     portMapper.run, begins once NFS is served; its registration goes
+//	                before the NFS port is closed
 //
 // The packages below start their own; their doc.go say which. The dev command
 // has one goroutine that launches child processes and keeps its thread, since
 // the kernel ends them with it, and one for each child, which waits for its end
 // and reports it on a channel that the command's own goroutine reads. The
-// package has no locks; what the HTTP server reads of a node while it starts
-// and stops (parts, draining) is atomic.
+// package has one lock, in portMapper, which guards what it has started; what
+// the HTTP server reads of a node while it starts and stops (parts, draining,
+// the table in force) is atomic.
 //
 // # Format
 //
@@ -47,5 +65,5 @@
 //	admin.sock    Unix socket, mode 0600, while the node runs
 //
 // In a dev directory: twofold-dev, the marker that --fresh asks for, and for
-// each node a directory with twofold.yaml, log, pid and state/.
+// each node a directory with twofold.yaml, exports, log, pid and state/.
 package main

@@ -52,6 +52,6 @@ func newRootCmd() *cobra.Command {
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newInitCmd(), newServeCmd(), newDevCmd(), newStatusCmd(), newVersionCmd())
+	root.AddCommand(newInitCmd(), newServeCmd(), newDevCmd(), newStatusCmd(), newExportCmd(), newVersionCmd())
 	return root
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"twofold/nfs/rpcbind"
 	"twofold/raftlog"
 )
 
@@ -119,6 +120,16 @@ type testCluster struct {
 	cfgs  map[string]*config
 }
 
+// testExports lets every test in.
+const testExports = "/ 127.0.0.0/8(rw,no_root_squash,insecure)\n"
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // newTestCluster writes the config files. Nothing is formatted.
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
@@ -138,7 +149,9 @@ func newTestCluster(t *testing.T) *testCluster {
 		cfg.HTTP.Listen = addrs[3+i]
 		if m.Role == raftlog.RoleData {
 			cfg.NFS.Listen = addrs[6+i]
-			cfg.Exports = []exportConfig{{Clients: []string{"127.0.0.0/8"}, Options: []string{"rw", "no_root_squash", "insecure"}}}
+			cfg.NFS.RPCBind = rpcbind.ModeOff // the host's own belongs to nobody here
+			cfg.ExportsFile = filepath.Join(c.dir, m.Name+".exports")
+			writeFile(t, cfg.ExportsFile, testExports)
 		}
 		c.cfgs[m.Name] = cfg
 		c.paths[m.Name] = filepath.Join(c.dir, m.Name+".yaml")

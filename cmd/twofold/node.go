@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,11 +16,14 @@ import (
 
 	"twofold/metrics"
 	"twofold/nfs"
+	"twofold/nfs/export"
+	"twofold/nfs/groups"
 	"twofold/nfs/mount"
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
 	"twofold/raftlog/transport"
 	"twofold/replica"
+	"twofold/replica/vfs"
 )
 
 // node is one data node or witness with everything that belongs to it.
@@ -41,6 +45,13 @@ type node struct {
 	mount        *mount.Program // nil on a witness
 	http         *metrics.Server
 	admin        *adminServer
+	exports      *export.Exports // nil on a witness
+	keeper       *exportKeeper   // nil on a witness
+	groups       *groups.Cache   // nil unless the config asks for it
+	mapper       portMapper
+	seed         []vfs.Export // what the exports file said when the node was opened
+	// hangups brings SIGHUPs; nil if nobody sends any.
+	hangups <-chan os.Signal
 
 	// parts are what there is only after the members have met.
 	parts    atomic.Pointer[nodeParts]
@@ -62,6 +73,7 @@ type nodeMetrics struct {
 	nfs     *metrics.NFS
 	raft    *metrics.Raft
 	replica *metrics.Replica
+	gateway *metrics.Gateway
 }
 
 // openNode binds the ports, takes the directory and opens what is in it. On an
@@ -69,8 +81,9 @@ type nodeMetrics struct {
 // error is about the content of the directory itself.
 func openNode(cfg *config, log *slog.Logger) (*node, error) {
 	n := &node{cfg: cfg, base: log, log: log.With("node", cfg.Node), failed: make(chan error, 1)}
+	n.mapper.node = n
 	for _, step := range []func() error{
-		n.checkDir, n.newMetrics, n.listen, n.probe, n.openMux, n.takeDir, n.openStore, n.recordFormats, n.newServers,
+		n.readExports, n.checkDir, n.newMetrics, n.listen, n.probe, n.openMux, n.takeDir, n.openStore, n.recordFormats, n.newServers,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.closeFiles())
@@ -122,6 +135,9 @@ func (n *node) newMetrics() error {
 		return err
 	}
 	if n.metrics.nfs, err = metrics.NewNFS(reg); err != nil {
+		return err
+	}
+	if n.metrics.gateway, err = metrics.NewGateway(reg); err != nil {
 		return err
 	}
 	n.metrics.replica, err = metrics.NewReplica(reg)
@@ -261,17 +277,9 @@ func (n *node) run(ctx context.Context) error {
 	p := n.parts.Load()
 	n.serve("observer", func() error { return n.observe(ctx, p) })
 	if n.cfg.isData() {
-		n.serve("nfs", func() error {
-			// Clients wait in the listener's queue meanwhile: whoever has a
-			// handle knows a volume that this node has yet to read in its log.
-			if !awaitVolume(ctx, p.store) {
-				return nil
-			}
-			if err := n.nfs.Serve(n.nfsListener); !errors.Is(err, nfs.ErrServerClosed) {
-				return err
-			}
-			return nil
-		})
+		n.serveClients(ctx, p)
+	} else {
+		n.serve("hangups", func() error { return ignoreHangups(ctx, n.log, n.hangups) })
 	}
 	return n.wait(ctx)
 }

@@ -20,6 +20,7 @@ func (n *node) close() error {
 	n.draining.Store(true)
 	var errs []error
 	if n.nfs != nil {
+		errs = append(errs, within(withdrawTimeout, n.mapper.stop))
 		errs = append(errs, within(drainTimeout, n.nfs.Shutdown))
 	}
 	// If it fails the others elect a leader by themselves, a little later.
@@ -54,6 +55,12 @@ func (n *node) closeFiles() error {
 	var errs []error
 	if n.mount != nil {
 		errs = append(errs, n.mount.Close())
+	}
+	if n.groups != nil {
+		errs = append(errs, n.groups.Close())
+	}
+	if n.exports != nil {
+		errs = append(errs, n.exports.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

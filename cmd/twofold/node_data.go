@@ -3,9 +3,11 @@ package main
 import (
 	"path/filepath"
 
+	"twofold/raftlog"
 	"twofold/replica"
 	"twofold/replica/command"
 	"twofold/replica/state"
+	"twofold/replica/vfs"
 )
 
 // volumeDir holds the state of a data node below its directory.
@@ -17,9 +19,17 @@ func (n *node) openStore() error {
 		return nil
 	}
 	v := n.cfg.Volume
+	var peers []string
+	for _, m := range n.cfg.Members {
+		if m.Role == raftlog.RoleData && m.Name != n.cfg.Node {
+			peers = append(peers, m.Name)
+		}
+	}
 	var err error
 	n.store, err = replica.Open(replica.Config{
-		Dir: filepath.Join(n.cfg.Dir, volumeDir),
+		Dir:   filepath.Join(n.cfg.Dir, volumeDir),
+		Self:  vfs.Member{Name: n.cfg.Node, ID: n.id.NodeID},
+		Peers: peers,
 		State: state.Options{
 			Logger:        n.log,
 			CacheBytes:    int64(n.cfg.Memory.Cache),

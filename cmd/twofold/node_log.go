@@ -101,6 +101,11 @@ func (n *node) ready(ctx context.Context) error {
 	if _, err := p.store.Volume(); err != nil {
 		return fmt.Errorf("no volume yet: %w", err)
 	}
+	select {
+	case <-n.keeper.known:
+	default:
+		return errors.New("waiting for the export table")
+	}
 	return p.store.Ready(ctx)
 }
 

@@ -32,6 +32,9 @@ func (n *node) status(ctx context.Context) *clusterStatus {
 		cancel()
 		s.Volume = p.volume()
 	}
+	if n.keeper != nil {
+		s.Exports, s.RPCBind = n.keeper.status(), n.mapper.status()
+	}
 	s.Term, s.Leader = uint64(log.State.Term), log.State.Leader
 	s.Members = n.members(log)
 	s.judge()

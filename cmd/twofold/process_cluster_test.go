@@ -32,11 +32,18 @@ type procCluster struct {
 // newProcCluster formats three nodes and starts them.
 func newProcCluster(t *testing.T) *procCluster {
 	t.Helper()
+	c := formatted(t)
+	c.startAll()
+	return c
+}
+
+// formatted is a cluster that was never started.
+func formatted(t *testing.T) *procCluster {
+	t.Helper()
 	c := &procCluster{testCluster: newTestCluster(t), t: t, threads: newTiedThread(t), running: map[string]*program{}}
 	for _, m := range devMembers {
 		c.init(t, m.Name)
 	}
-	c.startAll()
 	return c
 }
 
@@ -63,10 +70,18 @@ const logTail = 6 << 10
 // start is like the function start, with the child's life tied to the test's.
 func (th *tiedThread) start(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), actAsProgram+"=1")
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), actAsProgram+"=1")
+	return th.startCommand(t, cmd, 0)
+}
+
+// startCommand starts any command in namespaces of its own, as unshare says
+// (CLONE_NEW...).
+func (th *tiedThread) startCommand(t *testing.T, cmd *exec.Cmd, unshare uintptr) *program {
+	t.Helper()
+	p := &program{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Unshareflags: unshare}
 	result := make(chan error, 1)
 	th.starts <- func() { result <- p.cmd.Start() }
 	if err := <-result; err != nil {
@@ -80,7 +95,7 @@ func (th *tiedThread) start(t *testing.T, args ...string) *program {
 		_ = p.cmd.Process.Kill() // it may be gone, which is the aim
 		<-p.done
 		if log := p.stderr.String(); t.Failed() {
-			t.Logf("twofold %s, pid %d, end of its log:\n%s", strings.Join(args, " "), p.cmd.Process.Pid, log[max(0, len(log)-logTail):])
+			t.Logf("%s, pid %d, end of its log:\n%s", strings.Join(p.cmd.Args, " "), p.cmd.Process.Pid, log[max(0, len(log)-logTail):])
 		}
 	})
 	return p

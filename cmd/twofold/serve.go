@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
@@ -20,7 +21,8 @@ func newServeCmd() *cobra.Command {
 		Use:   "serve --config FILE",
 		Short: "Run one node",
 		Long: "serve runs the data node or witness that the config file describes, until\n" +
-			"SIGINT or SIGTERM. It never formats a directory: twofold init does.",
+			"SIGINT or SIGTERM. It never formats a directory: twofold init does. On SIGHUP\n" +
+			"a data node proposes its exports_file as the cluster's export table.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(path)
@@ -52,10 +54,15 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	if cfg.Memory.Limit > 0 {
 		debug.SetMemoryLimit(int64(cfg.Memory.Limit))
 	}
+	// SIGHUP would end the process otherwise, at whatever moment it comes.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	n, err := openNode(cfg, log)
 	if err != nil {
 		return err
 	}
+	n.hangups = hangups
 	log.Info("node starts", "node", cfg.Node, "role", cfg.Role, "cluster", cfg.Cluster,
 		"version", buildVersion(), "dir", cfg.Dir)
 	err = n.run(ctx)

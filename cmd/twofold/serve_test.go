@@ -34,7 +34,7 @@ func TestServe_Refusals(t *testing.T) {
 		}, `belongs to node "b", but the configuration says "a"`},
 		{"other role", func(t *testing.T, c *testCluster) {
 			cfg := c.cfgs["a"]
-			cfg.Role, cfg.NFS.Listen, cfg.Exports = raftlog.RoleWitness, "", nil
+			cfg.Role, cfg.NFS.Listen, cfg.ExportsFile = raftlog.RoleWitness, "", ""
 			cfg.Members[0].Role, cfg.Members[2].Role = raftlog.RoleWitness, raftlog.RoleData
 		}, "was formatted for role"},
 		{"newer identity", func(t *testing.T, c *testCluster) {

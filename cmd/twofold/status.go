@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"twofold/nfs/rpcbind"
 	"twofold/raftlog"
 )
 
@@ -143,6 +144,12 @@ func (s *clusterStatus) print(w io.Writer) error {
 	if v := s.Volume; v != nil {
 		fmt.Fprintf(w, "volume: %d inodes, %s of data, fsid %s, block size %s\n", v.Inodes, humanBytes(v.Bytes), v.FSID, byteSize(v.BlockSize))
 	}
+	if e := s.Exports; e != nil {
+		fmt.Fprintln(w, "exports: "+e.line())
+	}
+	if r := s.RPCBind; r != nil {
+		fmt.Fprintln(w, "rpcbind: "+r.line())
+	}
 	if s.InsecurePeers {
 		fmt.Fprintln(w, "warning: insecure_peers: nodes talk without encryption or proof of who they are")
 	}
@@ -150,6 +157,28 @@ func (s *clusterStatus) print(w io.Writer) error {
 		fmt.Fprintf(w, "problem: %s\n", p)
 	}
 	return nil
+}
+
+// line is the export table in a few words.
+func (e *exportsStatus) line() string {
+	if e.Version == 0 {
+		return "none, nobody may mount: twofold export set / 'CLIENT(rw)' lets clients in"
+	}
+	return fmt.Sprintf("version %d, %d exported, set %s by %s", e.Version, e.Entries, e.Time.Format(statusTime), e.By)
+}
+
+// statusTime is how people are told a time.
+const statusTime = "2006-01-02 15:04:05 MST"
+
+// line says how clients learn the port.
+func (r *rpcbindStatus) line() string {
+	what := map[string]string{
+		string(rpcbind.Registered): "registered, clients need not name the port",
+		string(rpcbind.Serving):    "port 111 is served by this node, clients need not name the port",
+		string(rpcbind.Waiting):    "not there, clients have to name the port",
+		string(rpcbind.Nothing):    "not used, clients have to name the port",
+	}[r.Doing]
+	return fmt.Sprintf("%s (mode %s)%s", what, r.Mode, because(r.Note))
 }
 
 // row is the member's line of the table.

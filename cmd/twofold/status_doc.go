@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"twofold/raftlog"
 )
@@ -49,7 +50,27 @@ type clusterStatus struct {
 	Leader        string         `json:"leader"` // empty if not known
 	InsecurePeers bool           `json:"insecure_peers"`
 	Members       []memberStatus `json:"members"`
-	Volume        *volumeStatus  `json:"volume,omitempty"` // of a data node that has one
+	Volume        *volumeStatus  `json:"volume,omitempty"`  // of a data node that has one
+	Exports       *exportsStatus `json:"exports,omitempty"` // of a data node
+	RPCBind       *rpcbindStatus `json:"rpcbind,omitempty"` // of a data node
+}
+
+// exportsStatus is the export table that the answering node enforces.
+type exportsStatus struct {
+	Version uint64    `json:"version"` // 0: none was ever set
+	Entries int       `json:"entries"`
+	Time    time.Time `json:"time"`
+	By      string    `json:"by"`
+	Source  string    `json:"source"`
+	Problem string    `json:"problem,omitempty"` // why a newer one is not in force
+}
+
+// rpcbindStatus tells how clients learn the answering node's port.
+type rpcbindStatus struct {
+	Mode    string `json:"mode"`
+	Doing   string `json:"doing"`
+	Problem string `json:"problem,omitempty"` // to mend: clients may find another server
+	Note    string `json:"note,omitempty"`    // why mode auto could do neither
 }
 
 // memberStatus is one member as the answering node knows it.
@@ -115,6 +136,12 @@ func (s *clusterStatus) judge() {
 	}
 	if !s.Ready {
 		s.problem("%s would not serve%s", s.Node, because(s.NotReady))
+	}
+	if s.Exports != nil && s.Exports.Problem != "" {
+		s.problem("%s", s.Exports.Problem)
+	}
+	if s.RPCBind != nil && s.RPCBind.Problem != "" {
+		s.problem("rpcbind: clients of %s have to name the port: %s", s.Node, s.RPCBind.Problem)
 	}
 	switch {
 	case s.Leader == "" || 2*answering <= len(s.Members):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 
 	gonfs "github.com/willscott/go-nfs"
 
@@ -33,9 +34,16 @@ var errClosed = errors.New("gonfs: bridge closed")
 // Config is what a Bridge needs. Logger may be nil.
 type Config struct {
 	FS      vfs.FS
-	Exports *export.Table
-	Handle  func(vfs.Volume, vfs.Ref) []byte // makes a file handle
+	Exports Exports
+	Handle  func(v vfs.Volume, root vfs.Ino, ref vfs.Ref) []byte // makes a file handle
 	Logger  *slog.Logger
+}
+
+// Exports says by which export a client may mount a path. *export.Exports is one.
+type Exports interface {
+	// Mount returns the export and the names below it that have to be walked.
+	// path is clean and absolute.
+	Mount(path string, client netip.AddrPort) (e vfs.Export, rest string, v export.Verdict)
 }
 
 // Validate reports what is missing.

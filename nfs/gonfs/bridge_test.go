@@ -23,18 +23,16 @@ func TestMain(m *testing.M) {
 
 func newBridge(t *testing.T) *gonfs.Bridge {
 	t.Helper()
-	rule, err := export.ParseRule("10.0.0.0/8", []string{"insecure"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := export.New([]export.Rule{rule})
+	table := export.New(export.Config{})
+	t.Cleanup(func() { _ = table.Close() })
+	err := table.Set(vfs.ExportTable{Exports: []vfs.Export{{Path: "/", Root: vfs.RootRef(), Clients: "10.0.0.0/8(insecure)"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b, err := gonfs.New(gonfs.Config{
 		FS:      modelfs.New(),
 		Exports: table,
-		Handle:  func(_ vfs.Volume, ref vfs.Ref) []byte { return []byte{0xaa, byte(ref.Ino), 0xbb} },
+		Handle:  func(_ vfs.Volume, _ vfs.Ino, ref vfs.Ref) []byte { return []byte{0xaa, byte(ref.Ino), 0xbb} },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,16 +6,17 @@
 // go-nfs brings its own server, which takes a listener. The bridge gives it one
 // that lives in memory, so that go-nfs stands behind our sockets, limits and
 // export rules and never sees a byte that we have not decoded first. What a
-// mounted path means is ours: a [vfs.Ref] found by walking the volume, and our
-// own file handle for it.
+// mounted path means is ours: an export of the table, a [vfs.Ref] found by walking
+// from its root, and our own file handle for it.
 //
 // # Contract
 //
 // A call is encoded anew from its parsed parts. This matters: go-nfs allocates
 // by lengths from the wire, knows neither versions nor fragments, and does not
 // read an empty path. The handler behind go-nfs answers MNT with ACCES for a
-// client without an export rule, NOTDIR, NOENT and NAMETOOLONG as the walk
-// says, and SERVERFAULT if the store gives no verdict. A panic in it is
+// path that is not exported to the client, NOTDIR, NOENT and NAMETOOLONG as the
+// walk says, and SERVERFAULT if the store gives no verdict. An export whose
+// directory is gone is NOENT, and a warning. A panic in it is
 // SERVERFAULT, too. No other program or procedure reaches go-nfs.
 //
 // The tests in shortfall_*_test.go show, against the go-nfs that go.mod names, why

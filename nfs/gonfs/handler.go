@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"net"
+	pathpkg "path"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	billy "github.com/go-git/go-billy/v5"
 	gonfs "github.com/willscott/go-nfs"
 
+	"twofold/nfs/export"
 	"twofold/replica/vfs"
 )
 
@@ -26,8 +30,14 @@ type mounted struct {
 	handle []byte
 }
 
+// warningPause is the least time between two warnings that clients can cause.
+const warningPause = time.Second
+
 // handler is the go-nfs Handler.
-type handler struct{ cfg Config }
+type handler struct {
+	cfg  Config
+	next atomic.Int64 // when the next warning may be written, Unix nanoseconds
+}
 
 var _ gonfs.Handler = (*handler)(nil)
 
@@ -45,33 +55,57 @@ func (h *handler) Mount(_ context.Context, c net.Conn, req gonfs.MountRequest) (
 	if !ok {
 		return gonfs.MountStatusErrAcces, nil, nil
 	}
-	if _, ok := h.cfg.Exports.Find(p.client); !ok {
-		return gonfs.MountStatusErrAcces, nil, nil
-	}
-	handle, status := h.resolve(p.ctx, string(req.Dirpath))
+	handle, status := h.resolve(p, string(req.Dirpath))
 	if status != gonfs.MountStatusOk {
 		return status, nil, nil
 	}
 	return gonfs.MountStatusOk, &mounted{handle: handle}, flavors
 }
 
-// resolve walks the volume from its root. Whoever may mount may mount any
-// directory, as on a server that exports "/": what the client's users may see
-// below it is decided call by call. Symbolic links are not followed.
-func (h *handler) resolve(ctx context.Context, path string) ([]byte, gonfs.MountStatus) {
+// resolve finds the export of a path and walks from its root. A path that is
+// not exported is refused as one that is not for this client, as in mountd, so
+// that nobody learns what lies outside of the exports.
+//
+// Dots in the path are resolved before anything is looked up, so that no ".."
+// leaves an export.
+func (h *handler) resolve(p *peer, path string) ([]byte, gonfs.MountStatus) {
 	if !strings.HasPrefix(path, "/") {
+		return nil, gonfs.MountStatusErrAcces
+	}
+	e, rest, verdict := h.cfg.Exports.Mount(pathpkg.Clean(path), p.client)
+	if verdict != export.Admitted {
 		return nil, gonfs.MountStatusErrAcces
 	}
 	vol, err := h.cfg.FS.Volume()
 	if err != nil {
 		return nil, h.unavailable(path, err)
 	}
-	root, err := h.cfg.FS.GetAttr(ctx, vfs.RootRef())
-	if err != nil {
+	attr, kind, err := h.walk(p.ctx, e, rest)
+	switch {
+	case err != nil:
 		return nil, h.unavailable(path, err)
+	case kind != vfs.OK:
+		return nil, StatusOf(kind)
+	case attr.Type != vfs.TypeDir:
+		return nil, gonfs.MountStatusErrNotDir
+	}
+	return h.cfg.Handle(vol, e.Root.Ino, attr.Ref), gonfs.MountStatusOk
+}
+
+// walk goes down from an export's root. The root is the directory that was
+// exported, wherever it is now. Whoever may mount an export may mount any
+// directory below it: what the client's users may see there is decided call by
+// call. Symbolic links are not followed.
+func (h *handler) walk(ctx context.Context, e vfs.Export, rest string) (vfs.Attr, vfs.Kind, error) {
+	root, err := h.cfg.FS.GetAttr(ctx, e.Root)
+	if err != nil {
+		return vfs.Attr{}, 0, err
 	}
 	attr, kind := root.Attr, root.Kind
-	for name := range strings.SplitSeq(path, "/") {
+	if kind != vfs.OK {
+		h.warn("the directory of an export is gone: make it again and run twofold export set", "export", e.Path)
+	}
+	for name := range strings.SplitSeq(rest, "/") {
 		if kind != vfs.OK {
 			break
 		}
@@ -80,25 +114,27 @@ func (h *handler) resolve(ctx context.Context, path string) ([]byte, gonfs.Mount
 		}
 		res, err := h.cfg.FS.Lookup(ctx, vfs.Root, attr.Ref, name)
 		if err != nil {
-			return nil, h.unavailable(path, err)
+			return vfs.Attr{}, 0, err
 		}
 		attr, kind = res.Attr, res.Kind
 	}
-	switch {
-	case kind != vfs.OK:
-		return nil, StatusOf(kind)
-	case attr.Type != vfs.TypeDir:
-		return nil, gonfs.MountStatusErrNotDir
-	}
-	return h.cfg.Handle(vol, attr.Ref), gonfs.MountStatusOk
+	return attr, kind, nil
 }
 
 // unavailable is the answer when the store gives no verdict. MOUNT has no status
 // for "try again"; a client that mounts in the background tries again after
 // SERVERFAULT.
 func (h *handler) unavailable(path string, err error) gonfs.MountStatus {
-	h.cfg.Logger.Warn("mount not possible now", "path", path, "err", err)
+	h.warn("mount not possible now", "path", path, "err", err)
 	return gonfs.MountStatusErrServerFault
+}
+
+// warn writes a line, unless one was written a moment ago.
+func (h *handler) warn(msg string, args ...any) {
+	now, next := time.Now().UnixNano(), h.next.Load()
+	if now >= next && h.next.CompareAndSwap(next, now+int64(warningPause)) {
+		h.cfg.Logger.Warn(msg, args...)
+	}
 }
 
 // StatusOf maps a verdict of the store to mountstat3 (RFC 1813 section 5.1.5).

@@ -17,9 +17,14 @@
 // (nfsd_set_fh_dentry in fs/nfsd/nfsfh.c). What cannot be a handle of ours at
 // all is [vfs.BadHandle]: a wrong length, an unknown version, bits set that
 // version 1 keeps at zero, or a wrong code. What is well formed but names a
-// volume or an export that is not here is [vfs.Stale]; the volume is compared
-// before the code, since the key of another volume is not known here. Whether
-// the inode still lives is for the file system to say.
+// volume that is not here is [vfs.Stale]; the volume is compared before the
+// code, since the key of another volume is not known here. Whether the inode
+// still lives is for the file system to say, and whether its export is still
+// there for package nfs/export.
+//
+// A handle carries the export in which it was given out, by the inode of the
+// export's root directory, so that each call is held against that export's
+// rules without a walk up the tree. Inode numbers are never used again.
 //
 // # Format
 //

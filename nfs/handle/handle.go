@@ -26,45 +26,44 @@ const (
 	offMAC     = 28
 )
 
-// Encode returns the handle of ref on volume v.
-func Encode(v vfs.Volume, ref vfs.Ref) []byte {
+// Encode returns the handle of ref on volume v, in the export whose root
+// directory is the inode root.
+func Encode(v vfs.Volume, root vfs.Ino, ref vfs.Ref) []byte {
 	fh := make([]byte, Size)
-	Put(fh, &v, ref)
+	Put(fh, &v, root, ref)
 	return fh
 }
 
 // Put writes the handle of ref on volume v into the first [Size] bytes of dst.
 // It is Encode for callers that have the room already.
-func Put(dst []byte, v *vfs.Volume, ref vfs.Ref) {
+func Put(dst []byte, v *vfs.Volume, root vfs.Ino, ref vfs.Ref) {
 	fh := dst[:Size]
 	fh[offVersion] = version
 	fh[offFlags] = 0
 	binary.BigEndian.PutUint16(fh[offZero:], 0)
 	binary.BigEndian.PutUint32(fh[offVolume:], v.ID)
-	binary.BigEndian.PutUint64(fh[offRoot:], uint64(vfs.RootIno))
+	binary.BigEndian.PutUint64(fh[offRoot:], uint64(root))
 	binary.BigEndian.PutUint64(fh[offIno:], uint64(ref.Ino))
 	binary.BigEndian.PutUint32(fh[offGen:], ref.Gen)
 	binary.BigEndian.PutUint64(fh[offMAC:], mac(v, fh))
 }
 
-// Decode returns the inode that fh names, and vfs.OK, vfs.BadHandle or
-// vfs.Stale as the package comment says.
-func Decode(v vfs.Volume, fh []byte) (vfs.Ref, vfs.Kind) {
+// Decode returns the inode of the root directory of the export in which fh was
+// given out, the inode that fh names, and vfs.OK, vfs.BadHandle or vfs.Stale as
+// the package comment says.
+func Decode(v vfs.Volume, fh []byte) (root vfs.Ino, ref vfs.Ref, kind vfs.Kind) {
 	if len(fh) != Size || fh[offVersion] != version || fh[offFlags] != 0 ||
 		binary.BigEndian.Uint16(fh[offZero:]) != 0 {
-		return vfs.Ref{}, vfs.BadHandle
+		return 0, vfs.Ref{}, vfs.BadHandle
 	}
 	if binary.BigEndian.Uint32(fh[offVolume:]) != v.ID {
-		return vfs.Ref{}, vfs.Stale
+		return 0, vfs.Ref{}, vfs.Stale
 	}
 	// One comparison of two words takes the same time wherever they differ.
 	if binary.BigEndian.Uint64(fh[offMAC:]) != mac(&v, fh) {
-		return vfs.Ref{}, vfs.BadHandle
+		return 0, vfs.Ref{}, vfs.BadHandle
 	}
-	if binary.BigEndian.Uint64(fh[offRoot:]) != uint64(vfs.RootIno) {
-		return vfs.Ref{}, vfs.Stale
-	}
-	return vfs.Ref{
+	return vfs.Ino(binary.BigEndian.Uint64(fh[offRoot:])), vfs.Ref{
 		Ino: vfs.Ino(binary.BigEndian.Uint64(fh[offIno:])),
 		Gen: binary.BigEndian.Uint32(fh[offGen:]),
 	}, vfs.OK

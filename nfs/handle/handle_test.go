@@ -2,11 +2,8 @@ package handle_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"testing"
-
-	"github.com/dchest/siphash"
 
 	"twofold/nfs/handle"
 	"twofold/replica/vfs"
@@ -24,13 +21,18 @@ func volume() vfs.Volume {
 // A handle is part of the format that clients keep across upgrades: its bytes
 // may not change under the same version.
 func TestEncode_Golden(t *testing.T) {
-	got := hex.EncodeToString(handle.Encode(volume(), vfs.Ref{Ino: 0x1122334455667788, Gen: 0x99aabbcc}))
-	const want = "0100000000000007" + // version, flags, zero, volume
-		"0000000000000001" + // root
-		"1122334455667788" + "99aabbcc" + // inode, generation
-		"ac94995a11c3ce71"
-	if got != want {
-		t.Errorf("handle is\n%s, want\n%s", got, want)
+	for root, want := range map[vfs.Ino][2]string{
+		vfs.RootIno:        {"0000000000000001", "ac94995a11c3ce71"},
+		0x0102030405060708: {"0102030405060708", "9286193ea8a97ff7"},
+	} {
+		got := hex.EncodeToString(handle.Encode(volume(), root, vfs.Ref{Ino: 0x1122334455667788, Gen: 0x99aabbcc}))
+		want := "0100000000000007" + // version, flags, zero, volume
+			want[0] + // root
+			"1122334455667788" + "99aabbcc" + // inode, generation
+			want[1]
+		if got != want {
+			t.Errorf("handle is\n%s, want\n%s", got, want)
+		}
 	}
 }
 
@@ -41,13 +43,13 @@ func TestDecode_RoundTrip(t *testing.T) {
 		{Ino: vfs.RootIno, Gen: 1},
 		{Ino: 1<<63 + 5, Gen: 1<<32 - 1},
 	} {
-		fh := handle.Encode(v, ref)
+		fh := handle.Encode(v, 77, ref)
 		if len(fh) != handle.Size {
 			t.Fatalf("%d bytes, want %d", len(fh), handle.Size)
 		}
-		got, kind := handle.Decode(v, fh)
-		if kind != vfs.OK || got != ref {
-			t.Errorf("%v came back as %v, %v", ref, got, kind)
+		root, got, kind := handle.Decode(v, fh)
+		if kind != vfs.OK || got != ref || root != 77 {
+			t.Errorf("%v came back as %v, %v, in %d", ref, got, kind, root)
 		}
 	}
 }
@@ -58,7 +60,7 @@ func TestDecode_Refuses(t *testing.T) {
 	other.ID++
 	rekeyed := v
 	rekeyed.HandleKey[0] ^= 1
-	good := handle.Encode(v, vfs.Ref{Ino: 9, Gen: 3})
+	good := handle.Encode(v, vfs.RootIno, vfs.Ref{Ino: 9, Gen: 3})
 	with := func(off int, b byte) []byte {
 		fh := bytes.Clone(good)
 		fh[off] = b
@@ -81,41 +83,27 @@ func TestDecode_Refuses(t *testing.T) {
 		{"forged inode", with(23, 8), vfs.BadHandle},
 		{"forged generation", with(27, 4), vfs.BadHandle},
 		{"forged code", with(35, good[35]^1), vfs.BadHandle},
-		{"other key", handle.Encode(rekeyed, vfs.Ref{Ino: 9, Gen: 3}), vfs.BadHandle},
-		{"other volume", handle.Encode(other, vfs.Ref{Ino: 9, Gen: 3}), vfs.Stale},
+		{"other key", handle.Encode(rekeyed, vfs.RootIno, vfs.Ref{Ino: 9, Gen: 3}), vfs.BadHandle},
+		{"other volume", handle.Encode(other, vfs.RootIno, vfs.Ref{Ino: 9, Gen: 3}), vfs.Stale},
 	} {
-		ref, kind := handle.Decode(v, c.fh)
-		if kind != c.want || ref != (vfs.Ref{}) {
+		root, ref, kind := handle.Decode(v, c.fh)
+		if kind != c.want || ref != (vfs.Ref{}) || root != 0 {
 			t.Errorf("%s: %v, %v, want %v", c.name, ref, kind, c.want)
 		}
-	}
-}
-
-// An export root that this version does not know, under a right code, is what
-// a later version may hand out for a subtree: an export that is not here.
-func TestDecode_OtherRootIsStale(t *testing.T) {
-	v := volume()
-	fh := handle.Encode(v, vfs.Ref{Ino: 9, Gen: 3})
-	fh[15] = 2
-	k0 := binary.LittleEndian.Uint64(v.HandleKey[:8])
-	k1 := binary.LittleEndian.Uint64(v.HandleKey[8:])
-	binary.BigEndian.PutUint64(fh[28:], siphash.Hash(k0, k1, fh[:28]))
-	if _, kind := handle.Decode(v, fh); kind != vfs.Stale {
-		t.Errorf("kind %v, want %v", kind, vfs.Stale)
 	}
 }
 
 // Whatever is accepted must be what Encode makes of the same inode.
 func FuzzDecode(f *testing.F) {
 	v := volume()
-	f.Add(handle.Encode(v, vfs.Ref{Ino: vfs.RootIno}))
-	f.Add(handle.Encode(v, vfs.Ref{Ino: 1 << 40, Gen: 12}))
+	f.Add(handle.Encode(v, vfs.RootIno, vfs.Ref{Ino: vfs.RootIno}))
+	f.Add(handle.Encode(v, vfs.RootIno, vfs.Ref{Ino: 1 << 40, Gen: 12}))
 	f.Add([]byte{1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, fh []byte) {
-		ref, kind := handle.Decode(v, fh)
+		root, ref, kind := handle.Decode(v, fh)
 		switch kind {
 		case vfs.OK:
-			if !bytes.Equal(handle.Encode(v, ref), fh) {
+			if !bytes.Equal(handle.Encode(v, root, ref), fh) {
 				t.Errorf("%x is accepted as %v, whose handle is another", fh, ref)
 			}
 		case vfs.BadHandle, vfs.Stale:
@@ -127,10 +115,10 @@ func FuzzDecode(f *testing.F) {
 
 func BenchmarkDecode(b *testing.B) {
 	v := volume()
-	fh := handle.Encode(v, vfs.Ref{Ino: 9, Gen: 3})
+	fh := handle.Encode(v, vfs.RootIno, vfs.Ref{Ino: 9, Gen: 3})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, kind := handle.Decode(v, fh); kind != vfs.OK {
+		if _, _, kind := handle.Decode(v, fh); kind != vfs.OK {
 			b.Fatal(kind)
 		}
 	}

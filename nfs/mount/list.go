@@ -1,61 +1,95 @@
 package mount
 
 import (
-	pathpkg "path"
-	"slices"
-	"sync"
+	"context"
+	"log/slog"
+	"time"
+
+	"twofold/replica/vfs"
 )
 
-// MaxMounts bounds the list that DUMP shows.
-const MaxMounts = 1024
+// Limits of the work on the list of mounts, which goes on in the background.
+const (
+	maxQueue   = 1024             // changes that wait
+	changeTime = 10 * time.Second // for one change
+	dumpTime   = 10 * time.Second // for reading the list
+)
 
-// mounted is one entry: a client's address and the path that it mounted.
-type mounted struct{ host, path string }
+// recorder hands changes of the cluster's list of mounts on, one after
+// another, so that no mount waits for the list or fails because of it.
+type recorder struct {
+	list  vfs.MountList // nil: nobody keeps a list
+	log   *slog.Logger
+	quiet limiter
 
-// mountList is the list of DUMP, the oldest entry first.
-type mountList struct {
-	mu      sync.Mutex
-	entries []mounted
+	queue  chan func(context.Context) error
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when the goroutine has ended
 }
 
-func entry(host, path string) mounted {
-	return mounted{host: host, path: pathpkg.Clean("/" + path)}
+func newRecorder(list vfs.MountList, log *slog.Logger) *recorder {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &recorder{list: list, log: log, queue: make(chan func(context.Context) error, maxQueue), cancel: cancel, ended: make(chan struct{})}
+	go r.run(ctx)
+	return r
 }
 
-// add puts an entry at the end, once.
-func (l *mountList) add(host, path string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := entry(host, path)
-	if slices.Contains(l.entries, e) {
+// run makes the changes.
+func (r *recorder) run(ctx context.Context) {
+	defer close(r.ended)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case change := <-r.queue:
+			cctx, cancel := context.WithTimeout(ctx, changeTime)
+			err := change(cctx)
+			cancel()
+			if err != nil && ctx.Err() == nil && r.quiet.may() {
+				r.log.Warn("the list of mounts, which showmount shows, misses a change", "err", err)
+			}
+		}
+	}
+}
+
+// close ends the goroutine. What waits in the queue is lost.
+func (r *recorder) close() {
+	r.cancel()
+	<-r.ended
+}
+
+// put queues a change.
+func (r *recorder) put(change func(context.Context) error) {
+	if r.list == nil {
 		return
 	}
-	if len(l.entries) == MaxMounts {
-		l.entries = slices.Delete(l.entries, 0, 1)
+	select {
+	case r.queue <- change:
+	default:
+		if r.quiet.may() {
+			r.log.Warn("the list of mounts, which showmount shows, misses changes: too many at once", "limit", maxQueue)
+		}
 	}
-	l.entries = append(l.entries, e)
 }
 
-// remove takes an entry out if it is there.
-func (l *mountList) remove(host, path string) {
-	e := entry(host, path)
-	l.delete(func(m mounted) bool { return m == e })
+func (r *recorder) add(m vfs.Mount) {
+	r.put(func(ctx context.Context) error { return r.list.AddMount(ctx, m) })
 }
 
-// removeAll takes out all entries of a client.
-func (l *mountList) removeAll(host string) {
-	l.delete(func(m mounted) bool { return m.host == host })
+func (r *recorder) remove(m vfs.Mount) {
+	r.put(func(ctx context.Context) error { return r.list.RemoveMount(ctx, m) })
 }
 
-func (l *mountList) delete(which func(mounted) bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.entries = slices.DeleteFunc(l.entries, which)
+func (r *recorder) removeAll(host string) {
+	r.put(func(ctx context.Context) error { return r.list.RemoveMounts(ctx, host) })
 }
 
-// all returns a copy.
-func (l *mountList) all() []mounted {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.entries)
+// all returns the list.
+func (r *recorder) all(ctx context.Context) ([]vfs.Mount, error) {
+	if r.list == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, dumpTime)
+	defer cancel()
+	return r.list.Mounts(ctx)
 }

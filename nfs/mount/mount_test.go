@@ -25,8 +25,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // makeHandle is an easily read stand-in for nfs/handle.
-func makeHandle(v vfs.Volume, ref vfs.Ref) []byte {
-	return fmt.Appendf(nil, "%08d%016d%08d", v.ID, ref.Ino, ref.Gen)
+func makeHandle(v vfs.Volume, root vfs.Ino, ref vfs.Ref) []byte {
+	return fmt.Appendf(nil, "%08d%08d%016d%08d", v.ID, root, ref.Ino, ref.Gen)
 }
 
 // brokenFS can be told to give no verdict, or to panic.
@@ -76,23 +76,26 @@ func mkdir(t *testing.T, fs vfs.FS, dir vfs.Ref, name string) vfs.Ref {
 	return res.Attr.Ref
 }
 
-// start serves MOUNT with the given rules and returns the address.
-func start(t *testing.T, fs vfs.FS, rules ...string) string {
+// everyone is the export of the whole volume to this host.
+const everyone = "127.0.0.0/8(insecure)"
+
+// start serves MOUNT with the whole volume exported and returns the address.
+func start(t *testing.T, fs vfs.FS, clients string) string {
 	t.Helper()
-	var list []export.Rule
-	for _, r := range rules {
-		f := strings.Fields(r)
-		rule, err := export.ParseRule(f[0], f[1:])
-		if err != nil {
+	return serve(t, mount.Config{FS: fs}, vfs.Export{Path: "/", Root: vfs.RootRef(), Clients: clients})
+}
+
+// serve serves MOUNT with a table of exports, without one if its first export
+// has no clients.
+func serve(t *testing.T, cfg mount.Config, exports ...vfs.Export) string {
+	t.Helper()
+	cfg.Exports, cfg.Handle = export.New(export.Config{}), makeHandle
+	if exports[0].Clients != "" {
+		if err := cfg.Exports.Set(vfs.ExportTable{Exports: exports}); err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, rule)
 	}
-	table, err := export.New(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := mount.New(mount.Config{FS: fs, Exports: table, Handle: makeHandle})
+	p, err := mount.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +110,7 @@ func start(t *testing.T, fs vfs.FS, rules ...string) string {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
-		if err := errors.Join(s.Close(), p.Close()); err != nil {
+		if err := errors.Join(s.Close(), p.Close(), cfg.Exports.Close()); err != nil {
 			t.Error(err)
 		}
 		<-done
@@ -127,7 +130,7 @@ func dial(t *testing.T, addr string, opts ...client.Option) *client.Client {
 
 func TestMnt_FindsDirectories(t *testing.T) {
 	fs, a, b := volume(t)
-	c := dial(t, start(t, fs, "127.0.0.0/8 insecure"))
+	c := dial(t, start(t, fs, everyone))
 	v, _ := fs.Volume()
 	root := vfs.RootRef()
 	for path, ref := range map[string]vfs.Ref{
@@ -138,7 +141,7 @@ func TestMnt_FindsDirectories(t *testing.T) {
 			t.Errorf("%q: status %d, %v", path, res.Status, err)
 			continue
 		}
-		if want := makeHandle(v, ref); string(res.FH) != string(want) {
+		if want := makeHandle(v, vfs.RootIno, ref); string(res.FH) != string(want) {
 			t.Errorf("%q: handle %q, want %q", path, res.FH, want)
 		}
 		if !slices.Equal(res.Flavors, []uint32{rpc.AuthSys, rpc.AuthNone}) {
@@ -153,12 +156,12 @@ func TestMnt_FindsDirectories(t *testing.T) {
 func TestMnt_TheWayLibnfsMounts(t *testing.T) {
 	fs, a, _ := volume(t)
 	v, _ := fs.Volume()
-	c := dial(t, start(t, fs, "127.0.0.0/8 insecure"))
+	c := dial(t, start(t, fs, everyone))
 	for path, ref := range map[string]vfs.Ref{"": vfs.RootRef(), "/": vfs.RootRef(), "/a": a} {
 		if err := c.MountNull(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if fh, err := c.Root(t.Context(), path); err != nil || string(fh) != string(makeHandle(v, ref)) {
+		if fh, err := c.Root(t.Context(), path); err != nil || string(fh) != string(makeHandle(v, vfs.RootIno, ref)) {
 			t.Errorf("%q: handle %q, %v", path, fh, err)
 		}
 		list, err := c.Export(t.Context())
@@ -175,7 +178,7 @@ func TestMnt_TheWayLibnfsMounts(t *testing.T) {
 
 func TestMnt_Refuses(t *testing.T) {
 	fs, _, _ := volume(t)
-	c := dial(t, start(t, fs, "127.0.0.0/8 insecure"))
+	c := dial(t, start(t, fs, everyone))
 	for _, tc := range []struct {
 		path string
 		want client.MountStatus
@@ -197,16 +200,16 @@ func TestMnt_Refuses(t *testing.T) {
 func TestMnt_ExportRules(t *testing.T) {
 	fs, _, _ := volume(t)
 	for _, tc := range []struct {
-		name  string
-		rules []string
-		want  client.MountStatus
+		name    string
+		clients string
+		want    client.MountStatus
 	}{
-		{"no rule at all", nil, client.MountErrAcces},
-		{"a rule for others", []string{"10.0.0.0/8 insecure"}, client.MountErrAcces},
-		{"secure, from a high port", []string{"127.0.0.1"}, client.MountErrAcces},
-		{"read-only", []string{"127.0.0.1 ro insecure"}, client.MountOK},
+		{"no export at all", "", client.MountErrAcces},
+		{"for others", "10.0.0.0/8(insecure)", client.MountErrAcces},
+		{"secure, from a high port", "127.0.0.1", client.MountErrAcces},
+		{"read-only", "127.0.0.1(ro,insecure)", client.MountOK},
 	} {
-		c := dial(t, start(t, fs, tc.rules...))
+		c := dial(t, start(t, fs, tc.clients))
 		if res, err := c.Mnt(t.Context(), "/"); err != nil || res.Status != tc.want {
 			t.Errorf("%s: status %d, %v; want %d", tc.name, res.Status, err, tc.want)
 		}
@@ -220,7 +223,7 @@ func TestMnt_StoreWithoutAVerdict(t *testing.T) {
 	} {
 		fs, _, _ := volume(t)
 		broken.FS = fs.FS
-		c := dial(t, start(t, &broken, "127.0.0.1 insecure"))
+		c := dial(t, start(t, &broken, everyone))
 		if res, err := c.Mnt(t.Context(), "/a"); err != nil || res.Status != client.MountErrServerFault {
 			t.Errorf("%s: status %d, %v", name, res.Status, err)
 		}
@@ -233,7 +236,7 @@ func TestMnt_StoreWithoutAVerdict(t *testing.T) {
 func TestMnt_EndsWithItsConnection(t *testing.T) {
 	fs, _, _ := volume(t)
 	fs.block, fs.entered = true, make(chan struct{})
-	c := dial(t, start(t, fs, "127.0.0.1 insecure"))
+	c := dial(t, start(t, fs, everyone))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-fs.entered
@@ -247,7 +250,7 @@ func TestMnt_EndsWithItsConnection(t *testing.T) {
 
 func TestMount_WrongVersionsAndProcedures(t *testing.T) {
 	fs, _, _ := volume(t)
-	c := dial(t, start(t, fs, "127.0.0.1 insecure"))
+	c := dial(t, start(t, fs, everyone))
 	for _, v := range []uint32{1, 2, 4} {
 		var m *rpc.MismatchError
 		if _, err := c.Call(t.Context(), nfs.ProgramMount, v, 0, nil); !errors.As(err, &m) || m.Low != 3 || m.High != 3 {
@@ -273,59 +276,14 @@ func TestMount_WrongVersionsAndProcedures(t *testing.T) {
 	}
 }
 
-func TestDump_FollowsMountsAndUnmounts(t *testing.T) {
-	fs, _, _ := volume(t)
-	addr := start(t, fs, "127.0.0.0/8 insecure")
-	one := dial(t, addr)
-	two := dial(t, addr, client.WithLocalAddr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}))
-	for _, c := range []*client.Client{one, two, one} {
-		for _, path := range []string{"/a", "/a/b/", "/none"} {
-			if _, err := c.Mnt(t.Context(), path); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	want := func(step string, entries ...client.MountEntry) {
-		t.Helper()
-		if got, err := one.Dump(t.Context()); err != nil || !slices.Equal(got, entries) {
-			t.Errorf("%s: %v, %v; want %v", step, got, err, entries)
-		}
-	}
-	want("mounted", client.MountEntry{Host: "127.0.0.1", Dir: "/a"}, client.MountEntry{Host: "127.0.0.1", Dir: "/a/b"},
-		client.MountEntry{Host: "127.0.0.2", Dir: "/a"}, client.MountEntry{Host: "127.0.0.2", Dir: "/a/b"})
-	for _, path := range []string{"/a/", "/none", ""} {
-		if err := one.Umnt(t.Context(), path); err != nil {
-			t.Errorf("UMNT %q: %v", path, err)
-		}
-	}
-	want("one unmounted", client.MountEntry{Host: "127.0.0.1", Dir: "/a/b"},
-		client.MountEntry{Host: "127.0.0.2", Dir: "/a"}, client.MountEntry{Host: "127.0.0.2", Dir: "/a/b"})
-	if err := two.UmntAll(t.Context()); err != nil {
-		t.Error(err)
-	}
-	want("all of one host unmounted", client.MountEntry{Host: "127.0.0.1", Dir: "/a/b"})
-}
-
-func TestExport_ListsTheRules(t *testing.T) {
-	fs, _, _ := volume(t)
-	c := dial(t, start(t, fs, "127.0.0.0/8 insecure", "10.1.2.3 rw", "fd00::/64"))
-	got, err := c.Export(t.Context())
-	if err != nil || len(got) != 1 || got[0].Dir != "/" || !slices.Equal(got[0].Groups, []string{"fd00::/64", "10.1.2.3/32", "127.0.0.0/8"}) {
-		t.Errorf("%v, %v", got, err)
-	}
-	if got, err := dial(t, start(t, fs)).Export(t.Context()); err != nil || len(got) != 0 {
-		t.Errorf("without rules: %v, %v", got, err)
-	}
-}
-
 func TestMnt_Concurrently(t *testing.T) {
 	fs, a, _ := volume(t)
 	v, _ := fs.Volume()
-	c := dial(t, start(t, fs, "127.0.0.0/8 insecure"))
+	c := dial(t, start(t, fs, everyone))
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if fh, err := c.Root(t.Context(), "/a"); err != nil || string(fh) != string(makeHandle(v, a)) {
+			if fh, err := c.Root(t.Context(), "/a"); err != nil || string(fh) != string(makeHandle(v, vfs.RootIno, a)) {
 				t.Errorf("%q, %v", fh, err)
 			}
 		})

@@ -2,9 +2,8 @@ package mount
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"sync"
-	"time"
 
 	"twofold/nfs/export"
 	"twofold/nfs/gonfs"
@@ -23,28 +22,23 @@ const (
 	procExport  = 5
 )
 
-// refusalPause is the least time between two messages about refused mounts.
-const refusalPause = time.Second
-
-// Config is what the program needs. Logger may be nil.
+// Config is what the program needs.
 type Config struct {
 	FS      vfs.FS
-	Exports *export.Table
-	Handle  func(vfs.Volume, vfs.Ref) []byte // makes a file handle
-	Logger  *slog.Logger
+	Exports *export.Exports
+	Handle  func(v vfs.Volume, root vfs.Ino, ref vfs.Ref) []byte // makes a file handle
+	Mounts  vfs.MountList                                        // nil: no list is kept, and DUMP's is empty
+	Logger  *slog.Logger                                         // nil: nothing is logged
 }
 
 // Program is the rpc.Handler of program 100005, version 3.
 type Program struct {
-	exports *export.Table
+	exports *export.Exports
 	bridge  *gonfs.Bridge
+	mounts  *recorder
 	log     *slog.Logger
-	mounts  mountList
-
-	refused struct {
-		sync.Mutex
-		last time.Time // when a refusal was logged
-	}
+	refused limiter
+	failed  limiter
 }
 
 // New starts the program.
@@ -52,15 +46,22 @@ func New(cfg Config) (*Program, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	b, err := gonfs.New(gonfs.Config(cfg))
+	if cfg.Exports == nil {
+		return nil, errors.New("mount: Exports are needed")
+	}
+	b, err := gonfs.New(gonfs.Config{FS: cfg.FS, Exports: cfg.Exports, Handle: cfg.Handle, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
-	return &Program{exports: cfg.Exports, bridge: b, log: cfg.Logger}, nil
+	return &Program{exports: cfg.Exports, bridge: b, mounts: newRecorder(cfg.Mounts, cfg.Logger), log: cfg.Logger}, nil
 }
 
-// Close ends the bridge to go-nfs. Calls that still run get no answer.
-func (p *Program) Close() error { return p.bridge.Close() }
+// Close ends the bridge to go-nfs and the work on the list of mounts. Calls that
+// still run get no answer.
+func (p *Program) Close() error {
+	p.mounts.close()
+	return p.bridge.Close()
+}
 
 // ServeRPC serves one call.
 func (p *Program) ServeRPC(ctx context.Context, call *rpc.Call, w *xdr.Writer) error {
@@ -72,27 +73,19 @@ func (p *Program) ServeRPC(ctx context.Context, call *rpc.Call, w *xdr.Writer) e
 	case procMnt:
 		return p.mnt(ctx, call, w)
 	case procDump:
-		p.dump(w)
+		return p.dump(ctx, w)
 	case procUmnt:
 		return p.umnt(ctx, call, w)
 	case procUmntAll:
-		p.mounts.removeAll(host(call))
+		if p.exports.Admits(call.Client) {
+			p.mounts.removeAll(host(call))
+		}
 	case procExport:
 		p.export(w)
 	default:
 		return rpc.ErrProcUnavail
 	}
 	return nil
-}
-
-// dirpath decodes the argument of MNT and UMNT.
-func dirpath(call *rpc.Call) (string, error) {
-	r := xdr.NewReader(call.Args)
-	path := r.String(gonfs.MaxPath)
-	if r.Err() != nil {
-		return "", rpc.ErrGarbageArgs
-	}
-	return path, nil
 }
 
 func (p *Program) mnt(ctx context.Context, call *rpc.Call, w *xdr.Writer) error {
@@ -105,9 +98,9 @@ func (p *Program) mnt(ctx context.Context, call *rpc.Call, w *xdr.Writer) error 
 		return err
 	}
 	if status == 0 {
-		p.mounts.add(host(call), path)
+		p.mounts.add(entry(call, path))
 		p.log.Debug("mounted", "client", call.Client, "path", path)
-	} else if p.mayLogRefusal() {
+	} else if p.refused.may() {
 		p.log.Warn("mount refused", "client", call.Client, "path", path, "mountstat", uint32(status))
 	}
 	w.B = append(w.B, res...)
@@ -123,47 +116,39 @@ func (p *Program) umnt(ctx context.Context, call *rpc.Call, w *xdr.Writer) error
 	if err != nil {
 		return err
 	}
-	p.mounts.remove(host(call), path)
+	// Each change is an entry of the cluster's log; strangers get none.
+	if p.exports.Admits(call.Client) {
+		p.mounts.remove(entry(call, path))
+	}
 	w.B = append(w.B, res...)
 	return nil
 }
 
-// dump appends mountlist.
-func (p *Program) dump(w *xdr.Writer) {
-	for _, m := range p.mounts.all() {
-		w.Bool(true)
-		w.String(m.host)
-		w.String(m.path)
+// dump answers with the cluster's list. MOUNT has no status for a list that
+// cannot be read, so that the client is told of a system error: an empty list
+// would be a lie.
+func (p *Program) dump(ctx context.Context, w *xdr.Writer) error {
+	mounts, err := p.mounts.all(ctx)
+	if err != nil {
+		if p.failed.may() {
+			p.log.Warn("the list of mounts cannot be read", "err", err)
+		}
+		return rpc.ErrSystem
 	}
-	w.Bool(false)
+	appendMounts(w, mounts)
+	return nil
 }
 
-// export appends exports.
+// export appends exports: every path with its clients as the table names them.
 func (p *Program) export(w *xdr.Writer) {
-	rules := p.exports.Rules()
-	if len(rules) > 0 {
+	for _, e := range p.exports.List() {
 		w.Bool(true)
-		w.String("/")
-		for _, r := range rules {
+		w.String(e.Path)
+		for _, name := range e.Names() {
 			w.Bool(true)
-			w.String(r.Clients.String())
+			w.String(name)
 		}
 		w.Bool(false)
 	}
 	w.Bool(false)
-}
-
-// host names the client of a call in the list of mounts.
-func host(call *rpc.Call) string { return call.Client.Addr().String() }
-
-// mayLogRefusal keeps a client that is refused in a loop from filling the log.
-func (p *Program) mayLogRefusal() bool {
-	p.refused.Lock()
-	defer p.refused.Unlock()
-	now := time.Now()
-	if now.Sub(p.refused.last) < refusalPause {
-		return false
-	}
-	p.refused.last = now
-	return true
 }

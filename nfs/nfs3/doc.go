@@ -26,6 +26,13 @@
 //     is [rpc.ErrProcUnavail]. As in knfsd, bytes after the arguments are
 //     ignored.
 //
+// A handle names the export in which it was given out, and every handle in a
+// reply is in the export of the call's own. So the rules of that export are
+// checked at every call without a walk up the tree, and ".." of an export's root
+// is that root. A directory that was moved out of its export keeps its handles, as
+// with knfsd's no_subtree_check. RENAME and LINK between two exports are
+// NFS3ERR_XDEV.
+//
 // The order of refusals is knfsd's: a handle that does not decode
 // (NFS3ERR_BADHANDLE), no export for this client (NFS3ERR_STALE), a client port
 // that the export does not allow (NFS3ERR_PERM), an inode that is gone

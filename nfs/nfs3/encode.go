@@ -81,10 +81,10 @@ func (q *request) unchanged(has bool, a *vfs.Attr) {
 	q.wcc(&c)
 }
 
-// fh appends an nfs_fh3.
+// fh appends an nfs_fh3. It is in the export of the call's own handle.
 func (q *request) fh(ref vfs.Ref) {
 	q.w.Uint32(handle.Size)
-	handle.Put(q.w.Extend(handle.Size), &q.vol, ref)
+	handle.Put(q.w.Extend(handle.Size), &q.vol, q.root, ref)
 }
 
 // postFH appends a post_op_fh3.

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"twofold/nfs/export"
 	"twofold/nfs/nfs3"
 	"twofold/nfs/rpc"
 	"twofold/replica/vfs"
@@ -83,7 +82,7 @@ func TestStatus_EveryKind(t *testing.T) {
 	seen := map[string]bool{}
 	metric := &recorder{}
 	fs := &oddFS{}
-	p := nfs3.New(nfs3.Config{FS: fs, Exports: table(t, rule()), Metrics: metric})
+	p := nfs3.New(nfs3.Config{FS: fs, Exports: table(t, open), Metrics: metric})
 	for _, fs.kind = range append(vfs.Kinds(), vfs.Kind(len(vfs.Kinds())), 0xffff) {
 		want := "SERVERFAULT"
 		if fs.kind.Valid() {
@@ -228,7 +227,7 @@ func TestLogAndMetrics(t *testing.T) {
 	var out bytes.Buffer
 	metric := &recorder{}
 	fs := &oddFS{err: vfs.ErrCorrupt}
-	p := nfs3.New(nfs3.Config{FS: fs, Exports: table(t, rule()), Metrics: metric,
+	p := nfs3.New(nfs3.Config{FS: fs, Exports: table(t, open), Metrics: metric,
 		Logger: slog.New(slog.NewTextHandler(&out, nil))})
 	for range 100 {
 		if _, err := serve(t, p, root(), procGetattr, enc(rootRef)); err != nil {
@@ -253,88 +252,22 @@ func TestLogAndMetrics(t *testing.T) {
 	}
 }
 
-// What an export rule decides: nobody, which port, read-only, as whom.
-func TestExports(t *testing.T) {
-	model := newModel()
-	setup(t, newProgram(t, model))
-	other := rule()
-	other.Clients = netip.MustParsePrefix("192.0.2.0/24")
-	secure := rule()
-	secure.Secure = true
-	for _, c := range []struct {
-		name   string
-		rule   export.Rule
-		client string
-		want   string
-	}{
-		{"no rule", other, "10.0.0.9:700", "STALE"},
-		{"secure rule", secure, "10.0.0.9:1024", "PERM"},
-		{"mapped address, secure port", secure, "[::ffff:10.0.0.9]:1023", "OK"},
-	} {
-		p := newProgram(t, model, c.rule)
-		for proc := uint32(1); proc < procCount; proc++ {
-			if c.want == "OK" && proc != procGetattr {
-				continue
-			}
-			k := call(proc, validArgs()[proc][0])
-			k.Client = netip.MustParseAddrPort(c.client)
-			b, err := serveCall(t, p, k)
-			if err != nil {
-				t.Errorf("%s, procedure %d: %v", c.name, proc, err)
-				continue
-			}
-			got, err := readable(proc, b)
-			if err != nil || c.want == "OK" && !strings.HasPrefix(got, "OK") || c.want != "OK" && got != c.want+empty[proc] {
-				t.Errorf("%s, procedure %d: %q, %v, want %s", c.name, proc, got, err, c.want)
-			}
+// Which addresses are one client, the configuration may say.
+func TestCallID_Client(t *testing.T) {
+	fs := &oddFS{}
+	node := [16]byte{1, 0, 15: 9}
+	p := nfs3.New(nfs3.Config{FS: fs, Exports: table(t, "*(rw,insecure)"), Client: func(a netip.Addr) [16]byte {
+		if a != client.Addr() {
+			t.Errorf("asked for %v", a)
 		}
+		return node
+	}})
+	if _, err := serveCall(t, p, call(procRemove, enc(rootRef, "f"))); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func TestExports_ReadOnly(t *testing.T) {
-	model := newModel()
-	setup(t, newProgram(t, model))
-	ro := rule()
-	ro.ReadWrite = false
-	p := newProgram(t, model, ro)
-	run(t, p, []step{
-		{"SETATTR", root(), procSetattr, enc(fileRef, sattr{"mode": 0}, false)},
-		{"SETATTR gone", root(), procSetattr, enc(noRef, sattr{"mode": 0}, false)},
-		{"WRITE", root(), procWrite, enc(fileRef, uint64(0), 1, 2, []byte("x"))},
-		{"WRITE directory", root(), procWrite, enc(dirRef, uint64(0), 1, 2, []byte("x"))},
-		{"CREATE", root(), procCreate, enc(dirRef, "x", 0, sattr{})},
-		{"CREATE in a file", root(), procCreate, enc(fileRef, "x", 0, sattr{})},
-		{"MKDIR", root(), procMkdir, enc(dirRef, "x", sattr{})},
-		{"SYMLINK", root(), procSymlink, enc(dirRef, "x", sattr{}, "y")},
-		{"MKNOD", root(), procMknod, enc(dirRef, "x", 7, sattr{})},
-		{"MKNOD of a bad type", root(), procMknod, enc(dirRef, "x", 9)},
-		{"REMOVE", root(), procRemove, enc(rootRef, "f")},
-		{"RMDIR", root(), procRmdir, enc(rootRef, "d")},
-		{"RENAME", root(), procRename, enc(rootRef, "f", dirRef, "x")},
-		{"LINK", root(), procLink, enc(fileRef, dirRef, "x")},
-		{"COMMIT", root(), procCommit, enc(fileRef, uint64(0), 0)},
-		{"ACCESS file", root(), procAccess, enc(fileRef, 0x3f)},
-		{"ACCESS directory", root(), procAccess, enc(dirRef, 0x3f)},
-		{"ACCESS device", root(), procAccess, enc(devRef, 0x3f)},
-		{"READ", root(), procRead, enc(fileRef, uint64(0), 5)},
-	})
-}
-
-// Changes and reads act as whom the rule says.
-func TestExports_Squash(t *testing.T) {
-	model := newModel()
-	setup(t, newProgram(t, model))
-	squash := rule()
-	squash.RootSquash = true
-	p := newProgram(t, model, squash)
-	run(t, p, []step{
-		{"READ as root", root(), procRead, enc(fileRef, uint64(0), 5)},
-		{"ACCESS as root", root(), procAccess, enc(fileRef, 0x3f)},
-		{"CREATE as root", root(), procCreate, enc(rootRef, "x", 0, sattr{})},
-		{"READ as the owner", user(7), procRead, enc(fileRef, uint64(0), 5)},
-		{"GETATTR without credentials", rpc.Cred{}, procGetattr, enc(fileRef)},
-		{"READ without credentials", rpc.Cred{}, procRead, enc(fileRef, uint64(0), 5)},
-	})
+	if got := fs.last.ID.Client; got != node {
+		t.Errorf("client %v", got)
+	}
 }
 
 // A retransmission has the identity of the call that it repeats, from whatever

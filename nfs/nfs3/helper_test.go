@@ -59,31 +59,37 @@ func root() rpc.Cred { return rpc.Cred{Flavor: rpc.AuthSys} }
 
 func user(uid uint32) rpc.Cred { return rpc.Cred{Flavor: rpc.AuthSys, UID: uid, GID: uid} }
 
-// rule is an export that lets everybody do everything.
-func rule() export.Rule {
-	return export.Rule{Clients: netip.MustParsePrefix("0.0.0.0/0"), ReadWrite: true,
-		AnonUID: export.Anonymous, AnonGID: export.Anonymous}
+// open is an export that lets everybody do everything.
+const open = "*(rw,no_root_squash,insecure)"
+
+// table exports the volume to clients.
+func table(t testing.TB, clients string) *export.Exports {
+	t.Helper()
+	return tableOf(t, vfs.Export{Path: "/", Root: rootRef, Clients: clients})
 }
 
-func table(t testing.TB, rules ...export.Rule) *export.Table {
+func tableOf(t testing.TB, exports ...vfs.Export) *export.Exports {
 	t.Helper()
-	tab, err := export.New(rules)
-	if err != nil {
+	x := export.New(export.Config{})
+	t.Cleanup(func() { _ = x.Close() })
+	if err := x.Set(vfs.ExportTable{Exports: exports}); err != nil {
 		t.Fatal(err)
 	}
-	return tab
+	return x
 }
 
 func newModel() *modelfs.FS {
 	return modelfs.New(modelfs.WithVolume(volume), modelfs.WithClock(func() vfs.Time { return epoch }))
 }
 
-func newProgram(t testing.TB, fs vfs.FS, rules ...export.Rule) *nfs3.Program {
+func newProgram(t testing.TB, fs vfs.FS) *nfs3.Program {
 	t.Helper()
-	if rules == nil {
-		rules = []export.Rule{rule()}
-	}
-	return nfs3.New(nfs3.Config{FS: fs, Exports: table(t, rules...)})
+	return programFor(t, fs, open)
+}
+
+func programFor(t testing.TB, fs vfs.FS, clients string) *nfs3.Program {
+	t.Helper()
+	return nfs3.New(nfs3.Config{FS: fs, Exports: table(t, clients)})
 }
 
 // prefix stands for the RPC header that is in the reply already.
@@ -134,7 +140,9 @@ func enc(values ...any) []byte {
 		case [8]byte:
 			w.Fixed(v[:])
 		case vfs.Ref:
-			w.Opaque(handle.Encode(volume, v))
+			w.Opaque(handle.Encode(volume, vfs.RootIno, v))
+		case in:
+			w.Opaque(handle.Encode(volume, v.root, v.ref))
 		case vfs.Time:
 			w.Uint32(uint32(v / 1e9))
 			w.Uint32(uint32(v % 1e9))
@@ -145,6 +153,12 @@ func enc(values ...any) []byte {
 		}
 	}
 	return w.B
+}
+
+// in is the handle of ref in the export with this root.
+type in struct {
+	root vfs.Ino
+	ref  vfs.Ref
 }
 
 // sattr is a sattr3; absent keys are not set. Times: -1 is the server's.
@@ -348,9 +362,12 @@ func (d *decoder) wcc() {
 }
 
 func (d *decoder) fh() {
-	r, kind := handle.Decode(volume, d.Opaque(64))
+	root, r, kind := handle.Decode(volume, d.Opaque(64))
 	if kind != vfs.OK && d.Err() == nil {
 		d.Fail(fmt.Errorf("a handle that is %v", kind))
+	}
+	if root != vfs.RootIno {
+		d.say("in=#%d", root)
 	}
 	d.say("fh=#%d", r.Ino)
 }

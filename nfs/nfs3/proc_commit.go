@@ -14,7 +14,7 @@ func (q *request) commit() error {
 	if err != nil {
 		return err
 	}
-	l, err := q.look(ref, vfs.OK, vfs.TypeReg)
+	l, err := q.look(ref, statusOK, vfs.TypeReg)
 	if err != nil {
 		return err
 	}

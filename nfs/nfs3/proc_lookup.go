@@ -3,7 +3,8 @@ package nfs3
 import "twofold/replica/vfs"
 
 // lookup is procedure 3 (RFC 1813 section 3.3.3). "." and ".." are names like
-// any other here, and the root is its own parent.
+// any other here. The root of an export is its own parent, as in
+// nfsd_lookup_dentry (fs/nfsd/vfs.c): no client climbs out of its export.
 func (q *request) lookup() error {
 	fh, name := q.handle(), q.name()
 	dir, err := q.resolve(fh)
@@ -13,7 +14,11 @@ func (q *request) lookup() error {
 	if st := verdictOnName(name); st != statusOK {
 		return q.refuseLookup(dir, st)
 	}
-	res, err := q.p.fs.Lookup(q.ctx, q.cred(), dir, string(name))
+	wanted := string(name)
+	if wanted == ".." && dir.Ino == q.root {
+		wanted = "."
+	}
+	res, err := q.p.fs.Lookup(q.ctx, q.cred(), dir, wanted)
 	if err != nil {
 		return err
 	}
@@ -29,7 +34,7 @@ func (q *request) lookup() error {
 // refuseLookup answers for a name that cannot be there. Permission to search
 // comes first, as in nfsd_lookup.
 func (q *request) refuseLookup(dir vfs.Ref, st status) error {
-	l, err := q.look(dir, vfs.OK, vfs.TypeDir)
+	l, err := q.look(dir, statusOK, vfs.TypeDir)
 	if err != nil {
 		return err
 	}

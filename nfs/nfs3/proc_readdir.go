@@ -115,7 +115,27 @@ func (q *request) fill(dir vfs.Ref, entries []vfs.Dirent, eof bool, end int, plu
 // least, since the directory may be at its end.
 func (q *request) dirents(dir vfs.Ref, after vfs.Cookie, room int, plus bool) (vfs.ReadDirResult, error) {
 	limit := min(max(room/smallestEntry(plus), 1), maxDirents)
-	return q.p.fs.ReadDir(q.ctx, q.cred(), dir, after, plus, limit)
+	res, err := q.p.fs.ReadDir(q.ctx, q.cred(), dir, after, plus, limit)
+	if dir.Ino == q.root {
+		hideParent(&res, dir.Ino)
+	}
+	return res, err
+}
+
+// hideParent makes ".." of an export's root the root itself, as LOOKUP has it:
+// neither number nor handle of what lies above it is for the client.
+func hideParent(res *vfs.ReadDirResult, root vfs.Ino) {
+	for i := range res.Entries {
+		e := &res.Entries[i]
+		if e.Name != ".." {
+			continue
+		}
+		e.Ino, e.Attr = root, vfs.Attr{}
+		if res.HasDir {
+			e.Attr = res.Dir
+		}
+		return
+	}
 }
 
 // smallestEntry is the size of an entry with a name of up to four bytes.

@@ -20,11 +20,18 @@ const (
 	Version = 3
 )
 
-// Exports says which clients may use the volume, and how. *export.Table is one.
+// Exports says which clients may use an export, and how. *export.Exports is one.
 type Exports interface {
-	// Find returns the rule for a client, or false if there is none.
-	Find(client netip.AddrPort) (export.Rule, bool)
+	// Find returns the rule that the export with this root directory has for a
+	// client. It must not block.
+	Find(root vfs.Ino, client netip.AddrPort) (export.Rule, export.Verdict)
 }
+
+// Groups finds the supplementary groups of a user, given those of its call. It
+// returns before ctx ends, and never fails: what it cannot find out it answers
+// as it thinks best. Nobody may change the result. The method Lookup of
+// *groups.Cache is one.
+type Groups func(ctx context.Context, uid uint32, wire []uint32) []uint32
 
 // Observer counts calls. proc and status are of small fixed sets.
 type Observer interface {
@@ -33,10 +40,14 @@ type Observer interface {
 
 // Config says what a Program works with.
 type Config struct {
-	FS      vfs.FS       // the volume; required
-	Exports Exports      // who may use it; required
-	Metrics Observer     // nil counts nothing
-	Logger  *slog.Logger // nil logs nothing
+	FS      vfs.FS   // the volume; required
+	Exports Exports  // who may use it; required
+	Groups  Groups   // nil: a user has the groups of its call
+	Metrics Observer // nil counts nothing
+	// Client is the identity of a client in the duplicate request cache. nil
+	// takes the address for it.
+	Client func(netip.Addr) [16]byte
+	Logger *slog.Logger // nil logs nothing
 }
 
 // Program is the NFS program, version 3. It implements rpc.Handler and
@@ -44,7 +55,9 @@ type Config struct {
 type Program struct {
 	fs       vfs.FS
 	exports  Exports
+	groups   Groups
 	metrics  Observer
+	client   func(netip.Addr) [16]byte
 	log      limitedLog
 	requests sync.Pool // of *request
 }
@@ -53,7 +66,10 @@ var _ rpc.Handler = (*Program)(nil)
 
 // New returns a Program.
 func New(cfg Config) *Program {
-	p := &Program{fs: cfg.FS, exports: cfg.Exports, metrics: cfg.Metrics}
+	p := &Program{fs: cfg.FS, exports: cfg.Exports, groups: cfg.Groups, metrics: cfg.Metrics, client: cfg.Client}
+	if p.client == nil {
+		p.client = netip.Addr.As16
+	}
 	p.log.logger = cfg.Logger
 	if p.log.logger == nil {
 		p.log.logger = slog.New(slog.DiscardHandler)

@@ -67,10 +67,10 @@ type looked struct {
 	attr    vfs.Attr
 }
 
-// look asks for the attributes of an inode whose handle decoded as kind.
-func (q *request) look(ref vfs.Ref, kind vfs.Kind, want vfs.FileType) (looked, error) {
-	if kind != vfs.OK {
-		return looked{status: statusOf(kind)}, nil
+// look asks for the attributes of an inode whose handle was found to be st.
+func (q *request) look(ref vfs.Ref, st status, want vfs.FileType) (looked, error) {
+	if st != statusOK {
+		return looked{status: st}, nil
 	}
 	res, err := q.p.fs.GetAttr(q.ctx, ref)
 	if err != nil {
@@ -85,7 +85,7 @@ func (q *request) look(ref vfs.Ref, kind vfs.Kind, want vfs.FileType) (looked, e
 // refuse answers a change of one inode that is not proposed, with a wcc_data.
 // What is wrong with the handle goes before st.
 func (q *request) refuse(ref vfs.Ref, want vfs.FileType, st status) error {
-	l, err := q.look(ref, vfs.OK, want)
+	l, err := q.look(ref, statusOK, want)
 	if err != nil {
 		return err
 	}

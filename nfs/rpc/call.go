@@ -8,10 +8,11 @@ import (
 	"twofold/nfs/xdr"
 )
 
-// Auth flavors (RFC 5531 section 8.2).
+// Auth flavors (RFC 5531 section 8.2). All but the first two are refused.
 const (
-	AuthNone uint32 = 0
-	AuthSys  uint32 = 1
+	AuthNone  uint32 = 0
+	AuthSys   uint32 = 1
+	AuthShort uint32 = 2
 )
 
 // Cred is the caller as it describes itself. For AUTH_NONE the ids are those

@@ -22,7 +22,16 @@
 //	RPC version other than 2       MSG_DENIED, RPC_MISMATCH [ErrRPCMismatch]
 //	ends within the credential     GARBAGE_ARGS             [ErrGarbageArgs]
 //	unknown flavor, bad credential AUTH_BADCRED             [AuthError]
+//	AUTH_SHORT                     AUTH_REJECTEDCRED        [AuthError]
 //	verifier other than AUTH_NONE  AUTH_BADVERF             [AuthError]
+//
+// RPCSEC_GSS (6) and AUTH_TLS (7, whose probe is a NULL call: RFC 9289 section
+// 4.1) are unknown flavors here, so a client that may goes on without them.
+// AUTH_SHORT stands for a credential that the server gave a name to. This one
+// never does, so the client's name is out of date, for which RFC 5531 appendix A
+// has AUTH_REJECTEDCRED: the client then shows its AUTH_SYS credential again.
+// Linux answers AUTH_BADCRED there, too. AUTH_REJECTEDVERF belongs to flavors
+// whose verifiers expire, and AUTH_TOOWEAK to a [Handler].
 //
 // Credentials are judged before the program is looked up, as Linux does it.
 //

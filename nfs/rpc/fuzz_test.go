@@ -68,6 +68,32 @@ func FuzzRecordReader(f *testing.F) {
 	})
 }
 
+// FuzzRecordReader_Cuts: however a call is cut into fragments, it is read as
+// what it was. Each byte of cuts is the length of a fragment, 0 for an empty one;
+// what is left is the last.
+func FuzzRecordReader_Cuts(f *testing.F) {
+	call := unhex(f, sysCall)
+	f.Add(call, bytes.Repeat([]byte{1}, len(call)))
+	f.Add(call, bytes.Repeat([]byte{0, 1}, 20))
+	f.Add(call, []byte{byte(len(call)), 0, 0})
+	f.Add([]byte{}, []byte{0})
+	f.Fuzz(func(t *testing.T, call, cuts []byte) {
+		var stream []byte
+		left := string(call)
+		for _, n := range cuts {
+			n := min(int(n), len(left))
+			stream = append(stream, frag(false, left[:n])...)
+			left = left[n:]
+		}
+		stream = append(stream, frag(true, left)...)
+		limits := rpc.RecordLimits{Bytes: len(call), Fragments: len(cuts) + 1}
+		rec, err := rpc.NewRecordReader(bytes.NewReader(stream), limits).Next(grow)
+		if err != nil || !bytes.Equal(rec, call) {
+			t.Fatalf("read %x, %v; sent %x", rec, err, call)
+		}
+	})
+}
+
 // FuzzParseReply: no input makes the client's parser panic.
 func FuzzParseReply(f *testing.F) {
 	var w xdr.Writer

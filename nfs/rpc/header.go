@@ -111,7 +111,12 @@ func parseAuth(c *Call, cache *CredCache) error {
 	if r.Err() != nil {
 		return ErrGarbageArgs
 	}
-	if flavor != AuthNone && flavor != AuthSys || length > MaxAuth {
+	switch {
+	case length > MaxAuth:
+		return AuthBadCred
+	case flavor == AuthShort:
+		return AuthRejectedCred
+	case flavor != AuthNone && flavor != AuthSys:
 		return AuthBadCred
 	}
 	c.CredBytes = r.Fixed(int(length))

@@ -101,7 +101,11 @@ func TestParseCall_Refuses(t *testing.T) {
 		{"AUTH_NONE with a body", head + "00000000 00000004 00000000" + noVerf, rpc.AuthBadCred},
 		{"credential of 404 bytes", head + "00000001 00000194" + strings.Repeat("00000000", 101) + noVerf, rpc.AuthBadCred},
 		{"RPCSEC_GSS", head + "00000006 00000000" + noVerf, rpc.AuthBadCred},
-		{"AUTH_SHORT", head + "00000002 00000000" + noVerf, rpc.AuthBadCred},
+		{"RPCSEC_GSS with its first body", head + "00000006 00000014 00000001 00000001 00000000 00000001 00000000" + noVerf, rpc.AuthBadCred},
+		{"AUTH_TLS", head + "00000007 00000000" + noVerf, rpc.AuthBadCred},
+		{"AUTH_DH", head + "00000003 00000000" + noVerf, rpc.AuthBadCred},
+		{"AUTH_SHORT", head + "00000002 00000000" + noVerf, rpc.AuthRejectedCred},
+		{"AUTH_SHORT of 404 bytes", head + "00000002 00000194" + strings.Repeat("00000000", 101) + noVerf, rpc.AuthBadCred},
 		{"AUTH_SYS without a body", head + "00000001 00000000" + noVerf, rpc.AuthBadCred},
 		{"machine name of 256 bytes", head + "00000001 00000118 00000000 00000100" + strings.Repeat("61616161", 64) +
 			"00000001 00000001 00000000 00000000" + noVerf, rpc.AuthBadCred},
@@ -155,6 +159,8 @@ func TestReplies_Golden(t *testing.T) {
 		{"SYSTEM_ERR", fail(rpc.ErrSystem), "00000011 00000001 00000000 00000000 00000000 00000005", rpc.ErrSystem},
 		{"RPC_MISMATCH", fail(rpc.ErrRPCMismatch), "00000011 00000001 00000001 00000000 00000002 00000002", rpc.ErrRPCMismatch},
 		{"AUTH_BADCRED", fail(rpc.AuthBadCred), "00000011 00000001 00000001 00000001 00000001", rpc.AuthBadCred},
+		{"AUTH_REJECTEDCRED", fail(rpc.AuthRejectedCred), "00000011 00000001 00000001 00000001 00000002", rpc.AuthRejectedCred},
+		{"AUTH_REJECTEDVERF", fail(rpc.AuthRejectedVerf), "00000011 00000001 00000001 00000001 00000004", rpc.AuthRejectedVerf},
 		{"AUTH_BADVERF", fail(rpc.AuthBadVerf), "00000011 00000001 00000001 00000001 00000003", rpc.AuthBadVerf},
 		{"AUTH_TOOWEAK", fail(rpc.ErrTooWeak), "00000011 00000001 00000001 00000001 00000005", rpc.ErrTooWeak},
 	} {

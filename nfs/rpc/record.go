@@ -15,23 +15,18 @@ const MarkLen = 4
 // lastFragment is the mark's bit that ends a record.
 const lastFragment = 1 << 31
 
-// maxEmptyFragments bounds the fragments of a record that carry nothing. No
-// client needs one; a loop of them would keep a server busy for nothing.
-const maxEmptyFragments = 4
-
 // Errors of a RecordReader. The stream cannot be read any further.
 var (
 	// ErrRecordTooLong is returned when a record exceeds the limit.
 	ErrRecordTooLong = errors.New("rpc: record over the limit")
-	// ErrTooManyFragments is returned when a record has too many fragments,
-	// or too many empty ones.
+	// ErrTooManyFragments is returned when a record has too many fragments.
 	ErrTooManyFragments = errors.New("rpc: too many fragments in one record")
 )
 
 // RecordLimits bounds one record.
 type RecordLimits struct {
 	Bytes     int // all fragments together, without their marks
-	Fragments int
+	Fragments int // empty ones, which RFC 5531 allows anywhere, included
 }
 
 // DefaultRecordLimits fits a WRITE of 1 MiB with its headers. Libraries that
@@ -60,17 +55,13 @@ func NewRecordReader(r io.Reader, limits RecordLimits) *RecordReader {
 // between records, and io.ErrUnexpectedEOF within one.
 func (rr *RecordReader) Next(grow Grow) ([]byte, error) {
 	var rec []byte
-	empty := 0
 	for fragments := 1; ; fragments++ {
 		n, last, err := rr.readMark(fragments == 1)
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 && !last {
-			empty++
-		}
-		if fragments > rr.limits.Fragments || empty > maxEmptyFragments {
-			return nil, ErrTooManyFragments
+		if fragments > rr.limits.Fragments {
+			return nil, fmt.Errorf("%w: %d are allowed", ErrTooManyFragments, rr.limits.Fragments)
 		}
 		if n > rr.limits.Bytes-len(rec) {
 			return nil, fmt.Errorf("%w: %d bytes, %d are allowed", ErrRecordTooLong, len(rec)+n, rr.limits.Bytes)

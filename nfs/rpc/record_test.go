@@ -112,11 +112,13 @@ func TestRecordReader_Limits(t *testing.T) {
 	}
 }
 
-func TestRecordReader_EmptyFragmentsAreBounded(t *testing.T) {
-	stream := bytes.Repeat(frag(false, ""), 100)
-	_, err := rpc.NewRecordReader(bytes.NewReader(stream), rpc.DefaultRecordLimits).Next(grow)
-	if !errors.Is(err, rpc.ErrTooManyFragments) {
-		t.Errorf("error %v", err)
+func TestRecordReader_EmptyFragmentsCount(t *testing.T) {
+	for empty, want := range map[int]error{9: nil, 10: rpc.ErrTooManyFragments, 100: rpc.ErrTooManyFragments} {
+		stream := join(bytes.Repeat(frag(false, ""), empty), frag(true, "end"))
+		_, err := rpc.NewRecordReader(bytes.NewReader(stream), rpc.RecordLimits{Bytes: 8, Fragments: 10}).Next(grow)
+		if !errors.Is(err, want) {
+			t.Errorf("%d empty fragments: %v, want %v", empty, err, want)
+		}
 	}
 }
 

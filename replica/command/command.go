@@ -8,7 +8,7 @@ import (
 )
 
 // Version is the format version that this package writes and reads.
-const Version = 1
+const Version = 2
 
 // Limits of one command and of one batch.
 const (
@@ -54,12 +54,17 @@ const (
 	TypeRmdir   Type = 10
 	TypeRename  Type = 11
 	TypeLink    Type = 12
-	typeEnd     Type = 13
+	TypeExports Type = 13
+	TypeMount   Type = 14
+	TypeMember  Type = 15
+	TypeLimits  Type = 16
+	typeEnd     Type = 17
 )
 
 var typeNames = [...]string{
 	"none", "nop", "format", "setattr", "write", "create", "mkdir",
 	"symlink", "mknod", "remove", "rmdir", "rename", "link",
+	"exports", "mount", "member", "limits",
 }
 
 // String names the type in lower case.
@@ -113,7 +118,7 @@ type Header struct {
 // Command is one decoded command.
 type Command struct {
 	Header
-	Op any // a vfs.Op, *Format or *Nop
+	Op any // a vfs.Op, or one of the commands of this package
 }
 
 // Nop changes nothing.
@@ -157,6 +162,14 @@ func typeOf(op any) Type {
 		return TypeRename
 	case *vfs.OpLink:
 		return TypeLink
+	case *SetExports:
+		return TypeExports
+	case *MountChange:
+		return TypeMount
+	case *SetMember:
+		return TypeMember
+	case *SetLimits:
+		return TypeLimits
 	default:
 		return 0
 	}

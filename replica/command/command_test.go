@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -42,6 +43,14 @@ func golden() []command.Command {
 		&vfs.OpRmdir{Dir: dir, Name: "empty"},
 		&vfs.OpRename{FromDir: dir, FromName: "a", ToDir: ino, ToName: "b\xff"},
 		&vfs.OpLink{Ref: ino, Dir: dir, Name: "other"},
+		&command.SetExports{Base: 6, By: "a", Source: "/etc/twofold/exports", Exports: []vfs.Export{
+			{Path: "/srv", Root: ino, Clients: "10.0.0.0/8(rw) host(ro)"}, {Path: "/"},
+		}},
+		&command.MountChange{Action: command.MountRemove, Mount: vfs.Mount{Host: "10.1.2.3", Path: "/srv"}},
+		&command.SetMember{Member: vfs.Member{Name: "a", ID: [16]byte{7: 7}, Addrs: []netip.Addr{
+			netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1"),
+		}}},
+		&command.SetLimits{DuplicateBytes: 128 << 20},
 	}
 	cmds := make([]command.Command, 0, len(ops))
 	for i, op := range ops {
@@ -50,7 +59,7 @@ func golden() []command.Command {
 				Type: command.Type(i + 1), Flags: command.FlagNoSpace, Volume: 0x01020304,
 				Time: 1_700_000_000_000_000_000, Seed: 0x1122334455667788,
 				Origin: command.Origin{Instance: 0xaabb, Seq: uint64(i)},
-				ID:     vfs.CallID{Client: [16]byte{15: 1}, XID: 0xcafe, Proc: 0x86a3<<16 | 8, Sum: 0x5050},
+				ID:     vfs.CallID{Client: [16]byte{15: 1}, XID: 0xcafe, Prog: 100003, Vers: 3, Proc: 8, Sum: 0x5050},
 				Cred:   vfs.Cred{UID: 1000, GID: 100, Groups: []uint32{4, 20}},
 			},
 			Op: op,
@@ -78,7 +87,7 @@ func TestGolden_Commands(t *testing.T) {
 	for i := range cmds {
 		c := &cmds[i]
 		enc := sealed(t, c)
-		checkGolden(t, "v1_"+c.Type.String()+".hex", enc)
+		checkGolden(t, "v2_"+c.Type.String()+".hex", enc)
 		got, err := command.Decode(enc)
 		if err != nil {
 			t.Fatalf("%s: %v", c.Type, err)
@@ -94,9 +103,9 @@ func TestGolden_BatchAndResult(t *testing.T) {
 	for _, c := range golden()[:3] {
 		encs = append(encs, sealed(t, &c))
 	}
-	checkGolden(t, "v1_batch.hex", command.AppendBatch(nil, encs))
+	checkGolden(t, "v2_batch.hex", command.AppendBatch(nil, encs))
 	r := goldenResult()
-	checkGolden(t, "v1_result.hex", command.AppendResult(nil, &r))
+	checkGolden(t, "v2_result.hex", command.AppendResult(nil, &r))
 }
 
 func goldenResult() vfs.Result {
@@ -148,7 +157,7 @@ func TestDecode_Refuses(t *testing.T) {
 		{"unknown flag", alter(func(b []byte) []byte { b[2] = 0x80; return reseal(b) }), command.ErrUnknown},
 		{"one byte less", alter(func(b []byte) []byte { return reseal(b[:len(b)-1]) }), command.ErrShort},
 		{"one byte more", alter(func(b []byte) []byte { return reseal(append(b, 0)) }), command.ErrTrailing},
-		{"many groups", alter(func(b []byte) []byte { b[84] = 0xff; return reseal(b) }), command.ErrLimit},
+		{"many groups", alter(func(b []byte) []byte { b[92] = 0xff; return reseal(b) }), command.ErrLimit},
 	} {
 		if _, err := command.Decode(tc.enc); !errors.Is(err, tc.want) {
 			t.Errorf("%s: got %v, want %v", tc.name, err, tc.want)
@@ -222,7 +231,7 @@ func TestDecodeBatch_Refuses(t *testing.T) {
 		{"version", append([]byte{9}, good[1:]...), command.ErrUnknown},
 		{"too many", command.AppendBatch(nil, many), command.ErrLimit},
 		{"too big", make([]byte, command.MaxBatchBytes+1), command.ErrLimit},
-		{"count without bytes", []byte{1, 0, 200}, command.ErrShort},
+		{"count without bytes", []byte{command.Version, 0, 200}, command.ErrShort},
 		{"cut", good[:len(good)-1], command.ErrShort},
 		{"trailing", append(bytes.Clone(good), 0), command.ErrTrailing},
 	} {

@@ -54,7 +54,8 @@ func decodeHeader(r *cursor, c *Command) {
 	c.Seed = r.u64()
 	c.Origin = Origin{Instance: r.u64(), Seq: r.u64()}
 	copy(c.ID.Client[:], r.take(len(c.ID.Client)))
-	c.ID.XID, c.ID.Proc, c.ID.Sum = r.u32(), r.u32(), r.u64()
+	c.ID.XID, c.ID.Prog, c.ID.Vers, c.ID.Proc = r.u32(), r.u32(), r.u32(), r.u32()
+	c.ID.Sum = r.u64()
 	r.u32() // The checksum was compared by the caller.
 	c.Cred.UID, c.Cred.GID = r.u32(), r.u32()
 	c.Cred.Groups = decodeGroups(r)
@@ -106,6 +107,14 @@ func decodeBody(r *cursor, typ Type) any {
 		return &vfs.OpRename{FromDir: r.ref(), FromName: r.name(), ToDir: r.ref(), ToName: r.name()}
 	case TypeLink:
 		return &vfs.OpLink{Ref: r.ref(), Dir: r.ref(), Name: r.name()}
+	case TypeExports:
+		return decodeExports(r)
+	case TypeMount:
+		return decodeMount(r)
+	case TypeMember:
+		return decodeMember(r)
+	case TypeLimits:
+		return &SetLimits{DuplicateBytes: r.u64()}
 	default:
 		r.fail(ErrUnknown)
 		return nil

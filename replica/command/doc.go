@@ -29,10 +29,10 @@
 //
 // # Format
 //
-// Integers are big endian. A command is a header of 88 bytes, the caller's
+// Integers are big endian. A command is a header of 96 bytes, the caller's
 // supplementary groups, and a body by type:
 //
-//	 0  u8      format version (1)
+//	 0  u8      format version (2)
 //	 1  u8      type
 //	 2  u16     flags
 //	 4  u32     volume
@@ -42,12 +42,14 @@
 //	32  u64     origin: sequence
 //	40  16 B    client address                    identity of the call
 //	56  u32     XID
-//	60  u32     procedure
-//	64  u64     sum of credentials and arguments
-//	72  u32     CRC-32C of all other bytes        set by Seal
-//	76  u32     uid
-//	80  u32     gid
-//	84  u32     number of groups, then a u32 each
+//	60  u32     program
+//	64  u32     version
+//	68  u32     procedure
+//	72  u64     sum of credentials and arguments
+//	80  u32     CRC-32C of all other bytes        set by Seal
+//	84  u32     uid
+//	88  u32     gid
+//	92  u32     number of groups, then a u32 each
 //
 // A batch is a version byte, a u16 count, and per command a u32 length and the
 // command. A result is described at [AppendResult]; docs/formats.md has all

@@ -15,9 +15,9 @@ const (
 	offFlags   = 2
 	offTime    = 8
 	offSeed    = 16
-	offCRC     = 72
-	offUID     = 76
-	headerLen  = 88
+	offCRC     = 80
+	offUID     = 84
+	headerLen  = 96
 )
 
 // setMaskKnown has every bit of vfs.SetMask that this version knows.
@@ -58,6 +58,8 @@ func appendHeader(b []byte, c *Command, typ Type) []byte {
 	b = be.AppendUint64(b, c.Origin.Seq)
 	b = append(b, c.ID.Client[:]...)
 	b = be.AppendUint32(b, c.ID.XID)
+	b = be.AppendUint32(b, c.ID.Prog)
+	b = be.AppendUint32(b, c.ID.Vers)
 	b = be.AppendUint32(b, c.ID.Proc)
 	b = be.AppendUint64(b, c.ID.Sum)
 	b = be.AppendUint32(b, 0) // checksum
@@ -136,6 +138,14 @@ func appendBody(b []byte, op any) ([]byte, error) {
 	case *vfs.OpLink:
 		b = appendRef(appendRef(b, o.Ref), o.Dir)
 		return appendName(b, o.Name), nil
+	case *SetExports:
+		return appendExports(b, o)
+	case *MountChange:
+		return appendMount(b, o)
+	case *SetMember:
+		return appendMember(b, o)
+	case *SetLimits:
+		return be.AppendUint64(b, o.DuplicateBytes), nil
 	default:
 		return b, fmt.Errorf("%w: op %T", ErrUnknown, op)
 	}

@@ -81,6 +81,19 @@ func (c *Client) ReadIndex(ctx context.Context, to string, term uint64) (Status,
 	return Status(body[0]), binary.BigEndian.Uint64(body[1:]), nil
 }
 
+// Space tells a peer this node's space and returns the peer's.
+func (c *Client) Space(ctx context.Context, to string, own Space) (Space, error) {
+	body, err := c.call(ctx, to, frameSpace, own.append(nil))
+	if err != nil {
+		return Space{}, err
+	}
+	theirs, ok, err := decodeSpace(body)
+	if err != nil || !ok {
+		return Space{}, fmt.Errorf("%w: an answer of another version", ErrBroken)
+	}
+	return theirs, nil
+}
+
 func (c *Client) call(ctx context.Context, to string, typ uint8, parts ...[]byte) ([]byte, error) {
 	l, err := c.link(to)
 	if err != nil {

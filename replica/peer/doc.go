@@ -1,5 +1,6 @@
 // Package peer is the stream between the two data nodes: calls that a follower
-// forwards to the leader, and the read indexes it asks for.
+// forwards to the leader, the read indexes it asks for, and how much room each
+// has on its disk.
 //
 // # Contract
 //
@@ -31,6 +32,9 @@
 //	2 forward reply  status u8 | result (status OK only)
 //	3 read index     term u64
 //	4 index reply    status u8 | index u64
+//	5 space          version u8 (1) | bytes that the sender can still take u64
+//	6 space reply    the same of the receiver
 //
-// The protocol version is part of the hello of raftlog/transport.
+// A space frame of another version is answered by a reply that holds its
+// receiver's version alone, and counts as silence at both ends. The protocol version is part of the hello of raftlog/transport.
 package peer

@@ -23,6 +23,8 @@ const (
 	frameForwardReply = 2
 	frameReadIndex    = 3
 	frameIndexReply   = 4
+	frameSpace        = 5
+	frameSpaceReply   = 6
 
 	headerLen = 4 + 1 + 8
 )
@@ -47,6 +49,32 @@ var (
 )
 
 var errFrame = errors.New("peer: malformed frame")
+
+// Space is what a node says of its disk.
+type Space struct {
+	Free uint64 // bytes that it can still take
+}
+
+// spaceVersion begins the body of a frame about space. A body of another
+// version says nothing.
+const spaceVersion = 1
+
+func (s Space) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(append(b, spaceVersion), s.Free)
+}
+
+// decodeSpace reports false for another version.
+func decodeSpace(b []byte) (s Space, ok bool, err error) {
+	switch {
+	case len(b) == 0:
+		return s, false, fmt.Errorf("%w: empty", errFrame)
+	case b[0] != spaceVersion:
+		return s, false, nil
+	case len(b) != 9:
+		return s, false, fmt.Errorf("%w: space of %d bytes", errFrame, len(b))
+	}
+	return Space{Free: binary.BigEndian.Uint64(b[1:])}, true, nil
+}
 
 type frame struct {
 	typ  uint8

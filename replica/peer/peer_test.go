@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -41,6 +42,8 @@ func (e *echo) HandleForward(_ string, term uint64, enc []byte, reply func(peer.
 func (e *echo) HandleReadIndex(_ string, term uint64, reply func(peer.Status, uint64)) {
 	reply(peer.StatusOK, term*2)
 }
+
+func (e *echo) HandleSpace(_ string, s peer.Space) peer.Space { return peer.Space{Free: s.Free + 1} }
 
 func (e *echo) waitHeld(t *testing.T, n int) {
 	t.Helper()
@@ -111,6 +114,42 @@ func TestReadIndex(t *testing.T) {
 	}
 }
 
+func TestSpace(t *testing.T) {
+	c, _ := start(t, &echo{})
+	got, err := c.Space(t.Context(), "b", peer.Space{Free: 1 << 63})
+	if err != nil || got.Free != 1<<63+1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+// A peer of another version neither breaks the stream nor passes for an answer.
+func TestSpace_OtherVersion(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := peer.NewServer(&echo{}, slog.New(slog.DiscardHandler))
+	srv.Serve(ln)
+	defer srv.Close()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	ask := []byte{0, 0, 0, 11, 5, 0, 0, 0, 0, 0, 0, 0, 7, 99, 1} // version 99
+	if _, err := conn.Write(append(ask, ask...)); err != nil {
+		t.Fatal(err)
+	}
+	want := []byte{0, 0, 0, 10, 6, 0, 0, 0, 0, 0, 0, 0, 7, 1}
+	got := make([]byte, 2*len(want))
+	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, append(want, want...)) {
+		t.Fatalf("% x, %v", got, err)
+	}
+}
+
 // A request whose connection ends before its reply may have been executed; one
 // that could not be sent was not.
 func TestForward_BrokenIsNotNotSent(t *testing.T) {
@@ -151,10 +190,12 @@ func TestForward_ManyAtOnce(t *testing.T) {
 
 func TestServer_MalformedFrameClosesTheConnection(t *testing.T) {
 	for name, raw := range map[string][]byte{
-		"length zero":    {0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
-		"length huge":    {0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0},
-		"body too short": {0, 0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0},
-		"unknown type":   {0, 0, 0, 17, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"length zero":       {0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"length huge":       {0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"body too short":    {0, 0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"space of one byte": {0, 0, 0, 11, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1},
+		"space of nothing":  {0, 0, 0, 9, 5, 0, 0, 0, 0, 0, 0, 0, 0},
+		"unknown type":      {0, 0, 0, 17, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -3,6 +3,7 @@ package peer
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -16,6 +17,8 @@ type Handler interface {
 	HandleForward(peer string, term uint64, enc []byte, reply func(st Status, result []byte))
 	// HandleReadIndex answers with an index to wait for.
 	HandleReadIndex(peer string, term uint64, reply func(st Status, index uint64))
+	// HandleSpace takes note of a peer's space and returns this node's.
+	HandleSpace(peer string, theirs Space) Space
 }
 
 // Server serves the streams that peers open.
@@ -99,26 +102,53 @@ func (s *Server) read(conn net.Conn, o *outbox) {
 		if err != nil {
 			return
 		}
-		if len(f.body) < 8 {
-			s.log.Warn("malformed frame from peer, connection closed", "peer", peer, "type", f.typ)
-			return
-		}
-		term, id := binary.BigEndian.Uint64(f.body), f.id
-		switch f.typ {
-		case frameForward:
-			s.handler.HandleForward(peer, term, f.body[8:], func(st Status, result []byte) {
-				o.put(frameForwardReply, id, []byte{byte(st)}, result)
-			})
-		case frameReadIndex:
-			s.handler.HandleReadIndex(peer, term, func(st Status, index uint64) {
-				var b [9]byte
-				b[0] = byte(st)
-				binary.BigEndian.PutUint64(b[1:], index)
-				o.put(frameIndexReply, id, b[:])
-			})
-		default:
-			s.log.Warn("unknown frame from peer, connection closed", "peer", peer, "type", f.typ)
+		if err := s.handle(peer, f, o); err != nil {
+			s.log.Warn("bad frame from peer, connection closed", "peer", peer, "type", f.typ, "err", err)
 			return
 		}
 	}
+}
+
+// handle acts on one frame. An error ends the connection.
+func (s *Server) handle(peer string, f frame, o *outbox) error {
+	id := f.id
+	switch f.typ {
+	case frameForward, frameReadIndex:
+		if len(f.body) < 8 {
+			return fmt.Errorf("%w: body of %d bytes", errFrame, len(f.body))
+		}
+	case frameSpace:
+		return s.space(peer, f, o)
+	default:
+		return fmt.Errorf("%w: unknown type", errFrame)
+	}
+	term := binary.BigEndian.Uint64(f.body)
+	if f.typ == frameForward {
+		s.handler.HandleForward(peer, term, f.body[8:], func(st Status, result []byte) {
+			o.put(frameForwardReply, id, []byte{byte(st)}, result)
+		})
+		return nil
+	}
+	s.handler.HandleReadIndex(peer, term, func(st Status, index uint64) {
+		var b [9]byte
+		b[0] = byte(st)
+		binary.BigEndian.PutUint64(b[1:], index)
+		o.put(frameIndexReply, id, b[:])
+	})
+	return nil
+}
+
+// space answers a frame about space. One of another version is answered with
+// nothing that its sender could take for a figure.
+func (s *Server) space(peer string, f frame, o *outbox) error {
+	theirs, ok, err := decodeSpace(f.body)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		o.put(frameSpaceReply, f.id, []byte{spaceVersion})
+		return nil
+	}
+	o.put(frameSpaceReply, f.id, s.handler.HandleSpace(peer, theirs).append(nil))
+	return nil
 }

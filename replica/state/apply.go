@@ -125,8 +125,11 @@ func (c *call) change(op any) vfs.Result {
 	case *vfs.OpLink:
 		return c.link(op)
 	default:
-		c.fail(fmt.Errorf("%w: op %T", command.ErrUnknown, op))
-		return vfs.Result{}
+		r, ok := c.changeTable(op)
+		if !ok {
+			c.fail(fmt.Errorf("%w: op %T", command.ErrUnknown, op))
+		}
+		return r
 	}
 }
 

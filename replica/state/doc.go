@@ -4,7 +4,8 @@
 //
 // # Purpose
 //
-// One volume: inodes, directory entries, cookies, data blocks, and counters.
+// One volume: inodes, directory entries, cookies, data blocks, and counters; and
+// the tables beside it: exports, the list of mounts, and the cluster's members.
 // Semantics are those of a Linux file system behind the kernel's NFS server
 // (fs/nfsd/vfs.c, fs/namei.c, fs/attr.c); permissions are checked here, with
 // the credentials that the command carries.
@@ -34,7 +35,9 @@
 //   - An UNCHECKED CREATE over something that is not a regular file is Exist.
 //   - With the proposer's verdict of no space, whatever makes a name or an
 //     inode, extends a file or fills a hole is NoSpace; RENAME, the removing
-//     calls, overwriting and truncation go on.
+//     calls, overwriting and truncation go on, and so do the tables.
+//   - An export is a directory, which its path named when it was made. A change of
+//     the table replaces it whole, if the proposer saw the present one.
 //   - A command for another volume is BadHandle; one before the volume is
 //     formatted is Stale.
 //
@@ -62,7 +65,10 @@
 //	0x12 dirent   id, dir u64, name           ino u64, cookie u64
 //	0x13 cookie   id, dir u64, cookie u64     ino u64, name
 //	0x14 block    id, ino u64, number u64     bytes up to the last one written
-//	0x20-0x27     reserved, see keys.go
+//	0x25 export   id [, place u32]            tagged fields: the table, an entry
+//	0x26 member   id, name                    tagged fields
+//	0x28 mount    id, time of adding u64      tagged fields
+//	0x20-0x27     the others: see keys.go
 //
 // All integers are big endian. A hole has no block record. docs/formats.md
 // describes every record.

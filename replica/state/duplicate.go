@@ -112,6 +112,8 @@ func duplicateKey(b []byte, volume uint32, generation uint64, id vfs.CallID) []b
 	b = be.AppendUint64(appendPrefix(b, tableDuplicate, volume), generation)
 	b = append(b, id.Client[:]...)
 	b = be.AppendUint32(b, id.XID)
+	b = be.AppendUint32(b, id.Prog)
+	b = be.AppendUint32(b, id.Vers)
 	b = be.AppendUint32(b, id.Proc)
 	return be.AppendUint64(b, id.Sum)
 }

@@ -25,9 +25,10 @@ const (
 	tableQuota     byte = 0x22 // reserved
 	tableSnapshot  byte = 0x23 // reserved
 	tableACL       byte = 0x24 // reserved
-	tableExport    byte = 0x25 // reserved: export rules
-	tableMember    byte = 0x26 // reserved: members of the cluster
+	tableExport    byte = 0x25 // nothing: the head of the export table; place: an entry
+	tableMember    byte = 0x26 // name: a member of the cluster
 	tableOrphan    byte = 0x27 // reserved: inodes without a name
+	tableMount     byte = 0x28 // time of adding: an entry of the list of mounts
 
 	tableEnd byte = 0xff // no table has this number or a higher one
 )
@@ -43,13 +44,16 @@ const (
 	prefixLen   = 5
 	inodeKeyLen = prefixLen + 8
 	entryKeyLen = prefixLen + 16 // cookie and block keys
+
+	exportKeyLen = prefixLen + 4
+	mountKeyLen  = prefixLen + 8
 )
 
 // reservedTables are those that no code writes yet.
 func reservedTables() []byte {
 	return []byte{
 		tableLock, tableQuota, tableSnapshot,
-		tableACL, tableExport, tableMember, tableOrphan,
+		tableACL, tableOrphan,
 	}
 }
 
@@ -80,6 +84,20 @@ func cookieKey(b []byte, volume uint32, dir vfs.Ino, c vfs.Cookie) []byte {
 func blockKey(b []byte, volume uint32, ino vfs.Ino, number uint64) []byte {
 	b = be.AppendUint64(appendPrefix(b, tableBlock, volume), uint64(ino))
 	return be.AppendUint64(b, number)
+}
+
+func exportsKey(b []byte, volume uint32) []byte { return appendPrefix(b, tableExport, volume) }
+
+func exportKey(b []byte, volume, place uint32) []byte {
+	return be.AppendUint32(exportsKey(b, volume), place)
+}
+
+func memberKey(b []byte, volume uint32, name string) []byte {
+	return append(appendPrefix(b, tableMember, volume), name...)
+}
+
+func mountKey(b []byte, volume uint32, added vfs.Time) []byte {
+	return be.AppendUint64(appendPrefix(b, tableMount, volume), uint64(added))
 }
 
 // lastPart returns the last eight bytes of a cookie or block key.

@@ -27,11 +27,14 @@ type State struct {
 	cache *lru.Cache[vfs.Ino, *inode] // only of what is committed
 	txn   *txn                        // of the apply goroutine, reused
 
+	mounts *mountIndex // of the apply goroutine
+
 	// mu makes cache, store and the fields below change as one. Apply holds
 	// it for the commit of a batch, readers for one read.
 	mu struct {
 		sync.RWMutex
-		super         super
+		super super
+		tables
 		applied, term uint64
 		closed        bool
 	}
@@ -87,7 +90,10 @@ func (s *State) load() error {
 	}
 	// The WAL is off, so what Open finds is in files: it is durable.
 	s.durable.index, s.durable.term = s.mu.applied, s.mu.term
-	return s.loadSuper()
+	if err := s.loadSuper(); err != nil {
+		return err
+	}
+	return s.loadTables()
 }
 
 func (s *State) loadSuper() error {

@@ -28,6 +28,8 @@ type txn struct {
 	answerOrder []answered
 	turned      bool // a generation of answers began in this entry
 
+	tables tableChanges
+
 	keyBuf   []byte
 	valueBuf []byte
 }
@@ -78,6 +80,7 @@ func (t *txn) begin() {
 	clear(t.inOrder)
 	clear(t.answers)
 	t.answerOrder, t.turned = t.answerOrder[:0], false
+	t.tables = tableChanges{}
 	t.order, t.inOrder, t.err = t.order[:0], t.inOrder[:0], nil
 	t.super = t.s.mu.super // The apply goroutine is the only one to change it.
 }
@@ -203,6 +206,9 @@ func (t *txn) fill(b *pebble.Batch, index, term uint64) error {
 	if err := t.fillAnswers(b); err != nil {
 		return err
 	}
+	if err := t.fillTables(b); err != nil {
+		return err
+	}
 	if !t.super.formatted() {
 		t.super = super{} // nothing of it is stored, so nothing may be remembered
 	} else {
@@ -280,6 +286,7 @@ func (t *txn) publish(b *pebble.Batch, index, term uint64) error {
 			s.cache.Add(n.Ino, n.inode)
 		}
 	}
+	s.publishTables(&t.tables)
 	s.mu.super, s.mu.applied, s.mu.term = t.super, index, term
 	return nil
 }

@@ -128,10 +128,12 @@ var Root = Cred{}
 // CallID identifies one call of one client, for the duplicate request cache
 // (rule R11). The zero CallID has no identity: each such call is new.
 type CallID struct {
-	Client [16]byte // IPv6 or IPv4-mapped address, without port
+	Client [16]byte // IPv6 or IPv4-mapped address without port, or the id of a node of the cluster
 	XID    uint32
-	Proc   uint32 // procedure number, with the low half of the program's in the upper half
-	Sum    uint64 // checksum of credentials and arguments
+	Prog   uint32
+	Vers   uint32
+	Proc   uint32
+	Sum    uint64 // checksum of uid, gids, machine name and arguments
 }
 
 // IsZero reports that the call has no identity.

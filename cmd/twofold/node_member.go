@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"twofold/raftlog"
+	"twofold/replica/vfs"
+)
+
+const (
+	// memberWait bounds how long a node that starts keeps its clients waiting
+	// until its addresses are known to all.
+	memberWait = 10 * time.Second
+	// memberPause is how long it waits between two attempts.
+	memberPause = 50 * time.Millisecond
+	// memberEvery is how often a node looks whether addresses have changed.
+	memberEvery = 30 * time.Second
+)
+
+// publishFirst makes this node's addresses known before it serves, so that a
+// call that a program on this host makes here and repeats at the other node is
+// known there. A node that cannot do so in time serves nevertheless: without a
+// quorum there is nothing to repeat, and keepMembers goes on trying.
+func (n *node) publishFirst(ctx context.Context, p *nodeParts) {
+	ctx, cancel := context.WithTimeout(ctx, memberWait)
+	defer cancel()
+	for {
+		err := n.publishSelf(ctx, p)
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(memberPause):
+		case <-ctx.Done():
+			n.log.Warn("this node's addresses are not published yet", "err", err)
+			return
+		}
+	}
+}
+
+// keepMembers publishes what changes of this node's addresses and, at the
+// leader, of the witness's, until ctx ends.
+func (n *node) keepMembers(ctx context.Context, p *nodeParts) error {
+	tick := time.NewTicker(memberEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if _, err := p.store.Volume(); err != nil {
+			continue
+		}
+		if err := n.publishSelf(ctx, p); err != nil && ctx.Err() == nil {
+			n.log.Warn("this node's addresses are not published", "err", err)
+		}
+		if err := n.publishWitness(ctx, p); err != nil && ctx.Err() == nil {
+			n.log.Warn("the witness's addresses are not published", "err", err)
+		}
+	}
+}
+
+// publishSelf publishes this node's record.
+func (n *node) publishSelf(ctx context.Context, p *nodeParts) error {
+	addrs, err := hostAddrs()
+	if err != nil {
+		return err
+	}
+	return p.store.PublishMember(ctx, vfs.Member{Name: n.cfg.Node, ID: n.id.NodeID, Addrs: addrs})
+}
+
+// publishWitness publishes, at the leader, what the witness's streams say of
+// its addresses: it has no store of its own to do so. Each stream names the address
+// that it uses itself, so they gather in the record as long as the witness is
+// the same.
+func (n *node) publishWitness(ctx context.Context, p *nodeParts) error {
+	if st, _ := p.raft.Watch(); !st.IsLeader {
+		return nil
+	}
+	for _, m := range n.cfg.Members {
+		info, ok := n.mux.PeerInfo(m.Name)
+		if m.Role != raftlog.RoleWitness || !ok || info.NodeID.IsZero() {
+			continue
+		}
+		addrs := slices.DeleteFunc(info.Addrs, netip.Addr.IsLoopback)
+		members, _ := p.store.Members()
+		for _, old := range members {
+			if old.Name == m.Name && old.ID == info.NodeID {
+				addrs = append(addrs, old.Addrs...)
+			}
+		}
+		if len(addrs) == 0 {
+			continue
+		}
+		if err := p.store.PublishMember(ctx, vfs.Member{Name: m.Name, ID: info.NodeID, Addrs: addrs}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hostAddrs returns the addresses of all interfaces that are up.
+func hostAddrs() ([]netip.Addr, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	var all []netip.Addr
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // It went away meanwhile.
+		}
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok {
+				if addr, ok := netip.AddrFromSlice(n.IP); ok {
+					all = append(all, addr.Unmap())
+				}
+			}
+		}
+	}
+	return usefulAddrs(all), nil
+}
+
+// usefulAddrs returns those by which other hosts know this one; without any, the
+// link-local ones, and without those, loopback.
+func usefulAddrs(all []netip.Addr) []netip.Addr {
+	for _, use := range []func(netip.Addr) bool{
+		func(a netip.Addr) bool { return !a.IsLoopback() && !a.IsLinkLocalUnicast() },
+		netip.Addr.IsLinkLocalUnicast,
+		netip.Addr.IsLoopback,
+	} {
+		var some []netip.Addr
+		for _, a := range all {
+			if use(a) {
+				some = append(some, a)
+			}
+		}
+		if len(some) > 0 {
+			return some
+		}
+	}
+	return nil
+}

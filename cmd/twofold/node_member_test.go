@@ -1,0 +1,101 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"twofold/nfs/client"
+)
+
+func TestUsefulAddrs(t *testing.T) {
+	parse := func(texts ...string) (all []netip.Addr) {
+		for _, s := range texts {
+			all = append(all, netip.MustParseAddr(s))
+		}
+		return all
+	}
+	lo, link, world := parse("127.0.0.1", "::1"), parse("fe80::1", "169.254.3.4"), parse("192.168.1.2", "2001:db8::1")
+	for _, c := range []struct{ all, want []netip.Addr }{
+		{slices.Concat(lo, link, world), world},
+		{slices.Concat(lo, link), link},
+		{lo, lo},
+		{nil, nil},
+	} {
+		if got := usefulAddrs(c.all); !slices.Equal(got, c.want) {
+			t.Errorf("of %v: %v, want %v", c.all, got, c.want)
+		}
+	}
+}
+
+// A program on a node's host makes a call over loopback, loses its connection
+// and repeats the call at the other node, where it comes from the host's address
+// in the network: it has its first answer, not that the name exists. A call of
+// that address alone would be another client's.
+func TestNode_RepeatedFromTheHostsAddress(t *testing.T) {
+	addrs, err := hostAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := slices.IndexFunc(addrs, func(a netip.Addr) bool { return a.Is4() && !a.IsLoopback() && !a.IsLinkLocalUnicast() })
+	from := netip.MustParseAddr("127.0.0.77")
+	if outside >= 0 {
+		from = addrs[outside]
+	} else {
+		t.Log("this host has no IPv4 address but loopback: the call is repeated from another one of those")
+	}
+	c := newTestCluster(t)
+	nodes := map[string]*testNode{}
+	for name, cfg := range c.cfgs {
+		if cfg.isData() {
+			writeFile(t, cfg.ExportsFile, "/ *(rw,no_root_squash,insecure)\n")
+		}
+		nodes[name] = openTestNode(t, cfg)
+		defer nodes[name].end(t)
+	}
+	c.ready(t, "a")
+	c.ready(t, "b")
+	for i, dir := range []string{"one", "two"} {
+		first, other := c.cfgs["a"].NFS.Listen, c.cfgs["b"].NFS.Listen
+		if i == 1 {
+			first, other = other, first
+		}
+		for _, at := range []struct {
+			server string
+			local  netip.Addr
+		}{{first, netip.MustParseAddr("127.0.0.1")}, {other, from}, {first, from}} {
+			if st := mkdirFrom(t, at.server, at.local, 4711, dir); st != 0 {
+				t.Errorf("MKDIR %s at %s from %v: %v", dir, at.server, at.local, st)
+			}
+		}
+	}
+	if st := mkdirFrom(t, c.cfgs["b"].NFS.Listen, from, 4712, "one"); st != client.ErrExist {
+		t.Errorf("another call: %v", st)
+	}
+}
+
+// mkdirFrom makes one call with a chosen XID over a connection of its own.
+func mkdirFrom(t *testing.T, server string, local netip.Addr, xid uint32, name string) client.Status {
+	t.Helper()
+	ctx := t.Context()
+	m, err := client.Dial(ctx, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	root, err := m.Root(ctx, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl, err := client.Dial(ctx, server, client.WithFirstXID(xid), client.WithLocalAddr(&net.TCPAddr{IP: local.AsSlice()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	res, err := cl.Mkdir(ctx, root, name, client.SetAttr{Mode: client.Ptr(uint32(0o755))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.Status
+}

@@ -1,0 +1,139 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"twofold/replica/command"
+	"twofold/replica/vfs"
+)
+
+var _ vfs.MountList = (*Store)(nil)
+
+// Exports returns the export table as this node has applied it, and a channel
+// that is closed at its next change. The table is shared: it must not be
+// changed. Version is 0 before the table was ever set.
+func (s *Store) Exports() (vfs.ExportTable, <-chan struct{}) { return s.state.Exports() }
+
+// ReadExports returns the export table as it is now: it passes the read
+// barrier, so that it shows every change that was answered anywhere.
+//
+// After a SetExports whose outcome is not known a table of the same version says
+// that the change has not happened so far, not that it never will. To settle it,
+// propose it again with the same base: at most one of the two can take effect,
+// and what the other gets is NotSync.
+func (s *Store) ReadExports(ctx context.Context) (vfs.ExportTable, error) {
+	if err := s.readable(ctx); err != nil {
+		return vfs.ExportTable{}, err
+	}
+	t, _ := s.state.Exports()
+	return t, nil
+}
+
+// SetExports proposes a table in the place of version base. A zero Root asks
+// that the path is looked up; another one must be that of the entry of the same
+// path in the table in force. The verdicts are OK; NotSync if the table has moved
+// on; and on the entry number Result.Count: NotExist and NotDir of its path,
+// Exist if an earlier entry has the same directory, Invalid for a path that is
+// not absolute and clean, is too long or is there twice, for a Root that is not in the
+// table, and for too many entries or bytes.
+//
+// An error says that nothing was proposed (vfs.NeverProposed) or that the outcome
+// is not known: see ReadExports.
+func (s *Store) SetExports(ctx context.Context, base uint64, exports []vfs.Export, source string) (vfs.Result, error) {
+	size := 0
+	for i, e := range exports {
+		// What is over these limits cannot be encoded.
+		if size += len(e.Path) + len(e.Clients); i >= vfs.MaxExports || size > vfs.MaxExportBytes {
+			return vfs.Result{Kind: vfs.Invalid, Count: uint32(i)}, nil
+		}
+	}
+	return s.change(ctx, &command.SetExports{Base: base, By: s.cfg.Self.Name, Source: source, Exports: exports})
+}
+
+// change proposes a change of the tables, as nobody's call.
+func (s *Store) change(ctx context.Context, op any) (vfs.Result, error) {
+	if _, err := s.Volume(); err != nil {
+		return vfs.Result{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.WaitLimit)
+	defer cancel()
+	return s.mutate(ctx, &vfs.Call{}, op)
+}
+
+// must is change for what only a malformed argument can make fail.
+func (s *Store) must(ctx context.Context, op any) error {
+	r, err := s.change(ctx, op)
+	if err == nil && r.Kind != vfs.OK {
+		err = errors.New(r.Kind.String())
+	}
+	if err != nil {
+		return fmt.Errorf("replica: %T: %w", op, err)
+	}
+	return nil
+}
+
+// AddMount implements vfs.MountList.
+func (s *Store) AddMount(ctx context.Context, m vfs.Mount) error {
+	return s.must(ctx, &command.MountChange{Action: command.MountAdd, Mount: m})
+}
+
+// RemoveMount implements vfs.MountList.
+func (s *Store) RemoveMount(ctx context.Context, m vfs.Mount) error {
+	return s.must(ctx, &command.MountChange{Action: command.MountRemove, Mount: m})
+}
+
+// RemoveMounts implements vfs.MountList.
+func (s *Store) RemoveMounts(ctx context.Context, host string) error {
+	return s.must(ctx, &command.MountChange{Action: command.MountRemoveAll, Mount: vfs.Mount{Host: host}})
+}
+
+// Mounts implements vfs.MountList. It passes the read barrier.
+func (s *Store) Mounts(ctx context.Context) ([]vfs.Mount, error) {
+	if err := s.readable(ctx); err != nil {
+		return nil, err
+	}
+	return s.state.Mounts()
+}
+
+// Members returns the members' records as this node has applied them, by name,
+// and a channel that is closed at their next change. The records are shared:
+// they must not be changed.
+func (s *Store) Members() ([]vfs.Member, <-chan struct{}) { return s.state.Members() }
+
+// PublishMember makes m known as the record of the member of that name, and
+// returns when this node has applied it. It makes no log entry if it has applied
+// the same record already. Addresses beyond vfs.MaxAddrs are left out.
+func (s *Store) PublishMember(ctx context.Context, m vfs.Member) error {
+	m.Addrs = plainAddrs(m.Addrs)
+	all, _ := s.state.Members()
+	for _, old := range all {
+		if old.Name == m.Name && old.ID == m.ID && slices.Equal(old.Addrs, m.Addrs) {
+			return nil
+		}
+	}
+	if err := s.must(ctx, &command.SetMember{Member: m}); err != nil {
+		return err
+	}
+	return s.readable(ctx)
+}
+
+// plainAddrs brings addresses into the one form and order that a record has.
+func plainAddrs(addrs []netip.Addr) []netip.Addr {
+	plain := make([]netip.Addr, 0, len(addrs))
+	for _, a := range addrs {
+		if a.IsValid() {
+			plain = append(plain, plainAddr(a))
+		}
+	}
+	slices.SortFunc(plain, netip.Addr.Compare)
+	plain = slices.Compact(plain)
+	return plain[:min(len(plain), vfs.MaxAddrs)]
+}
+
+// plainAddr folds an IPv4-mapped address and drops the zone, which means
+// something on one host only.
+func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

@@ -5,7 +5,7 @@
 //
 //	clientcheck volume -a /mnt/a -b /mnt/b -source DIR -repository DIR [-only REGEXP] [-skip REGEXP]
 //		[-results FILE]
-//	clientcheck self -twofold FILE -config FILE -nfs-port PORT -ready URL [-node-log FILE] [-results FILE]
+//	clientcheck self -twofold FILE -config FILE -nfs-port PORT -ready URL -other ADDR [-node-log FILE] [-results FILE]
 //
 // The first form works on one volume through a mount of each node. The second formats and starts a data node on this very
 // machine, mounts it here, and writes and reads several times the machine's memory: a node must go on serving while

@@ -100,12 +100,13 @@ func direntAt(it *pebble.Iterator) (vfs.Dirent, error) {
 }
 
 func (v view) addAttrs(entries []vfs.Dirent) error {
+	r := inodeReader{view: v}
 	for i := range entries {
-		n, err := v.must(entries[i].Ino)
+		n, err := r.must(entries[i].Ino)
 		if err != nil {
-			return err
+			return r.close(err)
 		}
 		entries[i].Attr = n.attr()
 	}
-	return nil
+	return r.close(nil)
 }

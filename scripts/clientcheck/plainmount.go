@@ -28,11 +28,7 @@ const (
 // is the one of the server's own kernel, which knows no exports of ours and does not answer, it asks that. A program that
 // wants a lock waits until it is killed, and no longer.
 func checkPlainMounts(ctx context.Context, s *setup) (detail string, err error) {
-	other := os.Getenv("HOST_ADDR")
-	if other == "" {
-		return "", errors.New("HOST_ADDR does not say where the other node is")
-	}
-	services, err := startServices(ctx)
+	services, err := startServices(ctx, s.Other)
 	if err != nil {
 		return "", err
 	}
@@ -51,7 +47,7 @@ func checkPlainMounts(ctx context.Context, s *setup) (detail string, err error) 
 		return "", err
 	}
 	var locks []string
-	for i, source := range []string{other + ":/", "127.0.0.1:/", other + ":/projects", "127.0.0.1:/projects"} {
+	for i, source := range []string{s.Other + ":/", "127.0.0.1:/", s.Other + ":/projects", "127.0.0.1:/projects"} {
 		some, err := checkPlainMount(ctx, source, i)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", source, err)
@@ -66,9 +62,9 @@ func checkPlainMounts(ctx context.Context, s *setup) (detail string, err error) 
 }
 
 // startServices starts what a client with locks needs on its own machine. The function that it gives ends it.
-func startServices(ctx context.Context) (stop func(), err error) {
+func startServices(ctx context.Context, other string) (stop func(), err error) {
 	// rpc.statd asks for the name of each server, and there is no name server here.
-	if err := appendLine("/etc/hosts", os.Getenv("HOST_ADDR")+" other-node"); err != nil {
+	if err := appendLine("/etc/hosts", other+" other-node"); err != nil {
 		return nil, err
 	}
 	var running []*exec.Cmd

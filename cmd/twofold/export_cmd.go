@@ -159,11 +159,10 @@ func (f *exportFlags) edit(cmd *cobra.Command, e *exportEdit) error {
 	}
 	var r editReply
 	err := f.call(cmd.Context(), http.MethodPost, e, &r)
-	var refused *refusal
 	switch {
 	case err == nil && r.Unknown != "":
 		return tellUnknown(cmd.ErrOrStderr(), errors.New(r.Unknown))
-	case err != nil && !e.DryRun && !errors.Is(err, errNoNode) && !errors.As(err, &refused):
+	case errors.Is(err, errNoAnswer) && !e.DryRun:
 		return tellUnknown(cmd.ErrOrStderr(), err)
 	case err != nil:
 		return err

@@ -132,9 +132,9 @@ var (
 	// errNoNode is returned if a command could not be handed over: nobody
 	// listens.
 	errNoNode = errors.New("no node runs on this directory")
-	// errNoAnswer is returned if a command was handed over and its answer did
+	// errUnanswered is returned if a command was handed over and its answer did
 	// not come, or makes no sense: it says nothing of what the node did.
-	errNoAnswer = errors.New("no answer from the node")
+	errUnanswered = errors.New("no answer from the node")
 )
 
 // adminCall sends one command to the node of a directory.
@@ -175,7 +175,7 @@ func adminSend(ctx context.Context, dir, method, command string, ask, reply any)
 		return err
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoAnswer, err)
+		return fmt.Errorf("%w: %w", errUnanswered, err)
 	}
 	defer resp.Body.Close()
 	dec := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, maxAdminReply))
@@ -184,12 +184,12 @@ func adminSend(ctx context.Context, dir, method, command string, ask, reply any)
 			Error string `json:"error"`
 		}
 		if err := dec.Decode(&e); err != nil {
-			return fmt.Errorf("%w: %s", errNoAnswer, resp.Status)
+			return fmt.Errorf("%w: %s", errUnanswered, resp.Status)
 		}
 		return errors.New(e.Error)
 	}
 	if err := dec.Decode(reply); err != nil {
-		return fmt.Errorf("%w: %w", errNoAnswer, err)
+		return fmt.Errorf("%w: %w", errUnanswered, err)
 	}
 	return nil
 }

@@ -162,7 +162,7 @@ func (f *exportFlags) edit(cmd *cobra.Command, e *exportEdit) error {
 	switch {
 	case err == nil && r.Unknown != "":
 		return tellUnknown(cmd.ErrOrStderr(), errors.New(r.Unknown))
-	case errors.Is(err, errNoAnswer) && !e.DryRun:
+	case errors.Is(err, errUnanswered) && !e.DryRun:
 		return tellUnknown(cmd.ErrOrStderr(), err)
 	case err != nil:
 		return err

@@ -35,7 +35,7 @@ test-process: build
 	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 4m ./cmd/...
 
 figures:
-	$(STATIC) $(GO) test -tags figures -run '^TestFigures' -count=1 -v ./cmd/twofold
+	$(STATIC) $(GO) test -tags figures -p 1 -run '^TestFigures' -count=1 -v ./replica/state ./cmd/twofold
 
 # The same calls to the pair and to the Linux kernel's server in a guest.
 test-conformance:

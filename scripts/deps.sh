@@ -17,7 +17,6 @@ unshare         util-linux       the client test
 sqlite3         sqlite3          the client test
 nfs-cp          libnfs-utils     the process and client tests
 rpcbind         rpcbind          the tests of the port mapper, the client test and the conformance test
-rpcbind         rpcbind          the test of the host's rpcbind
 mkfs.ext4       e2fsprogs        the conformance test
 '
 # gcc without the C library's headers compiles nothing.

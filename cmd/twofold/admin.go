@@ -128,8 +128,14 @@ func (n *node) digest() (any, error) {
 	return digestReply{Digest: hex.EncodeToString(sum[:]), Index: index}, nil
 }
 
-// errNoNode is returned if a command could not be handed over: nobody listens.
-var errNoNode = errors.New("no node runs on this directory")
+var (
+	// errNoNode is returned if a command could not be handed over: nobody
+	// listens.
+	errNoNode = errors.New("no node runs on this directory")
+	// errUnanswered is returned if a command was handed over and its answer did
+	// not come, or makes no sense: it says nothing of what the node did.
+	errUnanswered = errors.New("no answer from the node")
+)
 
 // adminCall sends one command to the node of a directory.
 func adminCall(ctx context.Context, dir, method, command string, reply any) error {
@@ -165,8 +171,11 @@ func adminSend(ctx context.Context, dir, method, command string, ask, reply any)
 		return err
 	}
 	resp, err := client.Do(req)
-	if err != nil {
+	if errors.Is(err, errNoNode) {
 		return err
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnanswered, err)
 	}
 	defer resp.Body.Close()
 	dec := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, maxAdminReply))
@@ -175,19 +184,15 @@ func adminSend(ctx context.Context, dir, method, command string, ask, reply any)
 			Error string `json:"error"`
 		}
 		if err := dec.Decode(&e); err != nil {
-			return fmt.Errorf("%s: %s", command, resp.Status)
+			return fmt.Errorf("%w: %s", errUnanswered, resp.Status)
 		}
-		return &refusal{text: e.Error}
+		return errors.New(e.Error)
 	}
-	return dec.Decode(reply)
+	if err := dec.Decode(reply); err != nil {
+		return fmt.Errorf("%w: %w", errUnanswered, err)
+	}
+	return nil
 }
-
-// refusal is the error of a node that got a command and says why it did not do
-// it. Any other error after the command was handed over says nothing of what the
-// node did.
-type refusal struct{ text string }
-
-func (r *refusal) Error() string { return r.text }
 
 // freeBytes is what a user without privileges can still store below dir.
 func freeBytes(dir string) (byteSize, error) {

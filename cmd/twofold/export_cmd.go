@@ -31,7 +31,7 @@ const exportTimeout = time.Minute
 // exportFlags are the flags of all export commands.
 type exportFlags struct {
 	config, dir string
-	base        int64
+	base        uint64
 	dryRun      bool
 }
 
@@ -149,22 +149,20 @@ func newExportApplyCmd(f *exportFlags) *cobra.Command {
 
 func (f *exportFlags) addEditFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and change nothing; paths are not looked up")
-	cmd.Flags().Int64Var(&f.base, "base", -1, "change the table only if it has this version, as export list shows it")
+	cmd.Flags().Uint64Var(&f.base, "base", 0, "change the table only if it has this version, as export list shows it")
 }
 
 // edit sends a change and tells what became of it.
 func (f *exportFlags) edit(cmd *cobra.Command, e *exportEdit) error {
-	if e.DryRun = f.dryRun; f.base >= 0 {
-		base := uint64(f.base)
-		e.Base = &base
+	if e.DryRun = f.dryRun; cmd.Flags().Changed("base") {
+		e.Base = &f.base
 	}
 	var r editReply
 	err := f.call(cmd.Context(), http.MethodPost, e, &r)
-	var refused *refusal
 	switch {
 	case err == nil && r.Unknown != "":
 		return tellUnknown(cmd.ErrOrStderr(), errors.New(r.Unknown))
-	case err != nil && !e.DryRun && !errors.Is(err, errNoNode) && !errors.As(err, &refused):
+	case errors.Is(err, errUnanswered) && !e.DryRun:
 		return tellUnknown(cmd.ErrOrStderr(), err)
 	case err != nil:
 		return err
@@ -175,7 +173,7 @@ func (f *exportFlags) edit(cmd *cobra.Command, e *exportEdit) error {
 	}
 	switch {
 	case r.Changed:
-		fmt.Fprintf(out, "export table: version %d, in force at both nodes\n", r.Version)
+		fmt.Fprintf(out, "export table: version %d, for the whole cluster\n", r.Version)
 	case e.DryRun && len(r.Diff) > 0:
 		fmt.Fprintf(out, "export table: version %d would change like this\n", r.Version)
 	default:

@@ -71,29 +71,32 @@ func (k *exportKeeper) run(ctx context.Context) error {
 // had one. It returns false if ctx ends first.
 func (k *exportKeeper) begin(ctx context.Context) bool {
 	patience := time.After(seedPatience)
-	refused := false
-	for {
+	for refused := false; ; {
 		table, err := k.read(ctx)
 		switch {
 		case err != nil:
 			k.log.Debug("the export table cannot be read yet", "err", err)
+			if !pause(ctx, exportRetry) {
+				return false
+			}
 		case table.Version == 0 && k.file != "" && !refused:
 			refused = k.trySeed(ctx, patience)
-			if !refused {
-				continue
-			}
-			fallthrough
 		default:
 			k.report(table)
 			k.put(table)
 			close(k.known)
 			return true
 		}
-		select {
-		case <-time.After(exportRetry):
-		case <-ctx.Done():
-			return false
-		}
+	}
+}
+
+// pause waits, and returns false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -117,6 +120,7 @@ func (k *exportKeeper) trySeed(ctx context.Context, patience <-chan time.Time) (
 	switch {
 	case err != nil:
 		k.log.Debug("a new cluster is not seeded with exports yet", "file", k.file, "err", err)
+		pause(ctx, exportRetry)
 	case res.Kind != vfs.OK && res.Kind != vfs.NotSync:
 		k.log.Error("the exports file cannot seed the cluster: nobody may mount",
 			"file", k.file, "err", refusedExports(res.Kind, k.seed, res.Count),

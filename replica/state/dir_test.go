@@ -53,6 +53,43 @@ func TestReadDir_LargeDirectory(t *testing.T) {
 	}
 }
 
+// Attributes come with every name, whatever the order of the inode numbers: next to each other, with gaps, backwards and twice.
+func TestReadDir_AttributesInAnyOrder(t *testing.T) {
+	h := open(t, 512)
+	const total = 300 // more than the cache of inodes holds
+	other := h.mkdir(h.root(), "other", 0o755)
+	var refs []vfs.Ref
+	for i := range total {
+		refs = append(refs, h.create(other, fmt.Sprint(i), 0o600+uint32(i%8)))
+	}
+	listed := h.mkdir(h.root(), "listed", 0o755)
+	var want []vfs.Ref
+	for i := range total {
+		n := i // one by one, then backwards, then in leaps
+		switch {
+		case i > 2*total/3:
+			n = i * 37 % total
+		case i > total/3:
+			n = total - i
+		}
+		h.must(vfs.Root, &vfs.OpLink{Ref: refs[n], Dir: listed, Name: fmt.Sprint(i)})
+		want = append(want, refs[n])
+	}
+	for i := 0; i < total; i += 5 {
+		h.must(vfs.Root, &vfs.OpRemove{Dir: other, Name: fmt.Sprint(i)})
+	}
+	h.reopen()
+	r, err := h.s.ReadDir(vfs.Root, listed, vfs.CookieDotDot, true, total)
+	if err != nil || len(r.Entries) != total {
+		t.Fatal(len(r.Entries), err)
+	}
+	for i, e := range r.Entries {
+		if got, err := h.s.GetAttr(want[i]); err != nil || e.Attr != got.Attr || e.Ino != want[i].Ino {
+			t.Fatalf("entry %d is %+v, want %+v, %v", i, e, got.Attr, err)
+		}
+	}
+}
+
 // A name that RENAME replaces keeps its cookie; any other new name is last.
 func TestReadDir_Cookies(t *testing.T) {
 	h := open(t, 512)

@@ -45,6 +45,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// heldMemTables is how many memory tables there are at almost all times: one that takes changes, and one that is being written out
+// or is kept for reuse. Pebble takes what they hold off its cache (newMemTable in db.go), which would leave no cache where
+// it is small beside them.
+const heldMemTables = 2
+
 // pebbleOptions chooses what Pebble leaves open. The log is the WAL. The store
 // format is pinned, so that an upgrade of the library does not raise it by
 // itself. Compression is the library's fastest profile on all levels: file data
@@ -55,7 +60,7 @@ func (o Options) pebbleOptions(f *failure) *pebble.Options {
 		FS:                          o.FS,
 		DisableWAL:                  true,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
-		CacheSize:                   o.CacheBytes,
+		CacheSize:                   o.CacheBytes + heldMemTables*int64(o.MemTableBytes),
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,

@@ -103,15 +103,16 @@ func direntAt(it *pebble.Iterator) (vfs.Dirent, error) {
 // not look the names up and learns no more than them (compose_entry_fh,
 // fs/nfsd/nfs3xdr.c).
 func (v view) addAttrs(entries []vfs.Dirent, maySearch bool) error {
+	r := inodeReader{view: v}
 	for i := range entries {
 		if !maySearch && !isDots(entries[i].Name) {
 			continue
 		}
-		n, err := v.must(entries[i].Ino)
+		n, err := r.must(entries[i].Ino)
 		if err != nil {
-			return err
+			return r.close(err)
 		}
 		entries[i].Attr = n.attr()
 	}
-	return nil
+	return r.close(nil)
 }

@@ -35,6 +35,7 @@ type setup struct {
 	NodeLog string
 	NFSPort int
 	Ready   string // the URL that says whether it serves
+	Other   string // the address of the other data node, on another machine
 }
 
 // volumeCases use a volume through both nodes, the quick ones first.
@@ -57,6 +58,7 @@ var volumeCases = []testCase{
 	{"listings while entries come and go", 30 * time.Second, checkListing},
 	{"positions in a listing", 30 * time.Second, checkPositions},
 	{"figures and limits", 30 * time.Second, checkFigures},
+	{"a tree for libnfs", 30 * time.Second, checkLibnfsTree},
 	{"hard links", 30 * time.Second, checkHardLinks},
 	{"rename of an open file", 30 * time.Second, checkRenameOpen},
 	{"unlink of an open file", 30 * time.Second, checkUnlinkOpen},
@@ -68,8 +70,9 @@ var volumeCases = []testCase{
 	{"source tree copied at a, compared at b", 5 * time.Minute, checkSourceTree},
 }
 
-// selfCases run a node and its client on one machine.
+// selfCases run a node and its client on one machine, each with a start of the node.
 var selfCases = []testCase{
+	{"plain mounts, no locks granted", 2 * time.Minute, checkPlainMounts},
 	{"node and client on one small machine", 4 * time.Minute, checkSelf},
 }
 
@@ -90,6 +93,9 @@ func run(args []string) (failed int, err error) {
 	if len(args) == 0 {
 		return 0, errors.New("say volume or self (see the package's documentation)")
 	}
+	if args[0] == "lock" && len(args) == 3 {
+		return 0, lockOnce(args[1], args[2])
+	}
 	var s setup
 	fs := flag.NewFlagSet("clientcheck "+args[0], flag.ContinueOnError)
 	only := fs.String("only", "", "run only the cases whose name matches this `regexp`")
@@ -109,6 +115,7 @@ func run(args []string) (failed int, err error) {
 		fs.StringVar(&s.Config, "config", "", "config `file` of the node, which this command formats and starts")
 		fs.StringVar(&s.NodeLog, "node-log", "node.log", "`file` for the node's log")
 		fs.IntVar(&s.NFSPort, "nfs-port", 2049, "the node's NFS `port`")
+		fs.StringVar(&s.Other, "other", "", "`address` of the other data node, which is the port mapper there")
 		fs.StringVar(&s.Ready, "ready", "", "`URL` that answers 200 once the node serves")
 	default:
 		return 0, fmt.Errorf("unknown command %q: say volume or self", args[0])

@@ -78,13 +78,13 @@ func writeAndRead(ctx context.Context, memory int64) (string, error) {
 		rate(size, written.Sub(started)), rate(size, read.Sub(written))), os.Remove(name)
 }
 
-// startNode formats and starts the node, and waits until it serves. The function that it gives stops it.
+// startNode starts the node, and waits until it serves. The function that it gives stops it.
 func startNode(ctx context.Context, s *setup) (stop func() error, err error) {
-	if _, err := tool(ctx, "/", s.Twofold, "init", "--config", s.Config); err != nil {
+	if err := formatNode(ctx, s); err != nil {
 		return nil, err
 	}
 	node := exec.Command(s.Twofold, "serve", "--config", s.Config)
-	log, err := os.Create(s.NodeLog)
+	log, err := os.OpenFile(s.NodeLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +110,18 @@ func startNode(ctx context.Context, s *setup) (stop func() error, err error) {
 		return nil, errors.Join(err, stop())
 	}
 	return stop, nil
+}
+
+// formatNode formats the node's directory, the first time.
+func formatNode(ctx context.Context, s *setup) error {
+	formatted := s.Config + ".formatted"
+	if _, err := os.Stat(formatted); err == nil {
+		return nil
+	}
+	if _, err := tool(ctx, "/", s.Twofold, "init", "--config", s.Config); err != nil {
+		return err
+	}
+	return os.WriteFile(formatted, nil, 0o644)
 }
 
 // waitReady asks the node until it says that it would serve a client.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -59,4 +60,19 @@ func namesAndTargets(s *setup) error {
 			return err
 		},
 	)
+}
+
+// checkLibnfsTree copies this project's scripts to a place from which a client of another kind reads them, when this
+// program has ended (scripts/client-test).
+func checkLibnfsTree(ctx context.Context, s *setup) (string, error) {
+	root := filepath.Dir(s.A)
+	if err := os.Mkdir(filepath.Join(root, "libnfs-copies"), 0o755); err != nil {
+		return "", err
+	}
+	source, tree := filepath.Join(s.Repository, "scripts"), filepath.Join(root, "libnfs-tree")
+	if _, err := tool(ctx, "/", "cp", "-r", "--preserve=timestamps", source, tree); err != nil {
+		return "", err
+	}
+	files, _, err := compareTrees(ctx, source, filepath.Join(filepath.Dir(s.B), "libnfs-tree"))
+	return fmt.Sprintf("%d files and directories", files), err
 }

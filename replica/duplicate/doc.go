@@ -10,7 +10,7 @@
 // # Contract
 //
 // Records have sequence numbers in log order, and each is later, by the log's
-// clock, than the one before. [Index.Evict], called once after the records of a
+// age, than the one before. [Index.Evict], called once after the records of a
 // log entry were added, applies this rule, and nothing else removes a record:
 //
 //  1. The newest [ClientRecords] of each client stay. Of all the others, those

@@ -2,7 +2,7 @@ package duplicate
 
 import "twofold/replica/vfs"
 
-// Evict removes what the rule lets go at log time now with limit bytes for all
+// Evict removes what the rule lets go when the log's age is now, with limit bytes for all
 // records. It appends the sequence numbers to gone, and returns how many of
 // them went only because of the limit.
 func (x *Index) Evict(now vfs.Time, limit uint64, gone []uint64) (all []uint64, forced int) {

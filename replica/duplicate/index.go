@@ -14,8 +14,13 @@ const (
 	// ClientRecords is how many records of a client stay whatever their age:
 	// those that a client may have out which was away for long.
 	ClientRecords = 1024
-	// Life is how old, by the log's clock, the others may be.
-	Life = vfs.Time(120 * time.Second)
+	// MinLife is how long the others are remembered at least, in real time.
+	MinLife = 120 * time.Second
+	// Fastest bounds how much faster than real time the log may age: by one part
+	// in Fastest.
+	Fastest = 8
+	// Life is how old, by the log's age, the others may be.
+	Life = vfs.Time(MinLife + MinLife/Fastest)
 	// MaxEvict bounds what leaves at the end of one log entry.
 	MaxEvict = 1024
 	// Overhead is what a record counts beyond its key and value in the store,
@@ -38,7 +43,7 @@ var ErrOrder = errors.New("duplicate: record out of order")
 type Record struct {
 	Seq   uint64     // counts up in log order; gaps are allowed
 	ID    vfs.CallID // of the call
-	Time  vfs.Time   // by the log's clock
+	Time  vfs.Time   // the log's age
 	Bytes uint32     // as they count against the limit, Overhead included
 }
 

@@ -208,7 +208,7 @@ func (s *Store) HandleForward(from string, term, age uint64, enc []byte, reply f
 		return
 	}
 	if now := uint64(s.state.Age()); now > age && now-age > maxForwardAge {
-		s.logger.Warn("a forwarded call is refused: it was taken too long ago", "peer", from, "age", time.Duration(now-age))
+		s.logger.Debug("a forwarded call is refused: it was taken too long ago", "peer", from, "age", time.Duration(now-age))
 		reply(peer.StatusRefused, nil)
 		return
 	}

@@ -8,12 +8,18 @@ import (
 
 	"twofold/raftlog"
 	"twofold/replica/command"
+	"twofold/replica/duplicate"
 	"twofold/replica/peer"
 	"twofold/replica/vfs"
 )
 
 // retryPause is how long a call waits that was not taken, if nothing changes.
 const retryPause = 5 * time.Millisecond
+
+// maxForwardAge is how much older the log may be when a forwarded call comes in
+// than when it was taken. The other half of duplicate.Life is for the time that
+// the call lay at the other node before: nfs closes its connection after that.
+const maxForwardAge = uint64(duplicate.Life / 2)
 
 // errNotTaken says that a change was certainly not handed to the log by this
 // attempt, and may be handed over again.
@@ -42,6 +48,7 @@ func (s *Store) mutate(ctx context.Context, call *vfs.Call, op any) (vfs.Result,
 			Op:     op,
 		})
 	}
+	age := s.state.Age()
 	enc, err := encode()
 	if err != nil {
 		return vfs.Result{}, err
@@ -52,7 +59,7 @@ func (s *Store) mutate(ctx context.Context, call *vfs.Call, op any) (vfs.Result,
 	defer s.inFlight.Release(int64(len(enc)))
 	for {
 		st, changed := s.log.Watch()
-		res, err := s.handOver(ctx, st, origin, enc)
+		res, err := s.handOver(ctx, st, age, origin, enc)
 		if !errors.Is(err, errNotTaken) {
 			return res, err
 		}
@@ -84,7 +91,7 @@ func sizeHint(op any) int {
 
 // handOver makes one attempt, with this node as the leader or through the
 // leader that it knows. errNotTaken allows another attempt.
-func (s *Store) handOver(ctx context.Context, st raftlog.State, origin command.Origin, enc []byte) (vfs.Result, error) {
+func (s *Store) handOver(ctx context.Context, st raftlog.State, age vfs.Time, origin command.Origin, enc []byte) (vfs.Result, error) {
 	if st.Leader == "" || st.IsLeader && !st.Ready {
 		return vfs.Result{}, errNotTaken
 	}
@@ -95,7 +102,7 @@ func (s *Store) handOver(ctx context.Context, st raftlog.State, origin command.O
 	}
 	defer s.waiters.remove(origin)
 	if !st.IsLeader {
-		return s.forward(ctx, st.Leader, term, enc, done)
+		return s.forward(ctx, st.Leader, term, age, enc, done)
 	}
 	if !s.reserve(enc) {
 		return vfs.Result{}, vfs.ErrBusy
@@ -149,7 +156,7 @@ func (o outcome) answer() (vfs.Result, error) {
 // forward sends the change to the leader. Its reply and this node's own apply
 // race: whichever tells the fate first is right, and the second is all that is
 // left when the leader dies.
-func (s *Store) forward(ctx context.Context, leader string, term uint64, enc []byte, done <-chan outcome) (vfs.Result, error) {
+func (s *Store) forward(ctx context.Context, leader string, term uint64, age vfs.Time, enc []byte, done <-chan outcome) (vfs.Result, error) {
 	s.metrics.Forwarded()
 	type reply struct {
 		st   peer.Status
@@ -160,7 +167,7 @@ func (s *Store) forward(ctx context.Context, leader string, term uint64, enc []b
 	defer cancel()
 	replies := make(chan reply, 1)
 	go func() {
-		st, body, err := s.peers.Forward(ctx, leader, term, enc)
+		st, body, err := s.peers.Forward(ctx, leader, term, uint64(age), enc)
 		replies <- reply{st, body, err}
 	}()
 	select {
@@ -187,9 +194,21 @@ func (s *Store) forward(ctx context.Context, leader string, term uint64, enc []b
 }
 
 // HandleForward takes a change from the other data node (peer.Handler).
-func (s *Store) HandleForward(from string, term uint64, enc []byte, reply func(peer.Status, []byte)) {
+//
+// It refuses one that the other node took too long ago (rule R11): that node may
+// have stood still with the call in its hands, while the client had it answered
+// here, and that answer may be forgotten. The clock for it is the one by which
+// answers are forgotten, read by each node from the state that it has applied, so
+// that no clocks are compared. A node that is far behind with its log is refused
+// until it has caught up.
+func (s *Store) HandleForward(from string, term, age uint64, enc []byte, reply func(peer.Status, []byte)) {
 	st, _ := s.log.Watch()
 	if !st.IsLeader || !st.Ready || uint64(st.Term) != term {
+		reply(peer.StatusRefused, nil)
+		return
+	}
+	if now := uint64(s.state.Age()); now > age && now-age > maxForwardAge {
+		s.logger.Debug("a forwarded call is refused: it was taken too long ago", "peer", from, "age", time.Duration(now-age))
 		reply(peer.StatusRefused, nil)
 		return
 	}

@@ -78,7 +78,7 @@ func (s *Store) gather(batch []pending) []pending {
 func (s *Store) proposeBatch(batch []pending) raftlog.Index {
 	st, _ := s.log.Watch()
 	term := uint64(st.Term)
-	now := vfs.TimeOf(time.Now())
+	now := s.clock.now(term, s.state.LastTime())
 	noSpace := s.disk.full()
 	encs := make([][]byte, 0, len(batch))
 	for _, p := range batch {

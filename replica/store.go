@@ -34,6 +34,7 @@ type Store struct {
 	peers    *peer.Client
 	server   *peer.Server
 	disk     *diskWatch
+	clock    logClock      // owned by the propose goroutine
 	instance uint64        // random, one per start of the process
 	seq      atomic.Uint64 // of the last change that began here
 
@@ -95,6 +96,7 @@ func Open(cfg Config) (*Store, error) {
 		metrics:   cfg.Metrics,
 		state:     st,
 		disk:      newDiskWatch(&cfg),
+		clock:     logClock{read: systemClock(), logger: cfg.Logger},
 		instance:  binary.BigEndian.Uint64(seed[:]),
 		inFlight:  semaphore.NewWeighted(maxInFlightBytes),
 		queue:     make(chan pending, maxQueuedOps),

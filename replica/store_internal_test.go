@@ -127,7 +127,7 @@ func TestHandleForward_BytesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused := false
-		s.HandleForward("b", 4, enc, func(st peer.Status, _ []byte) { refused = st == peer.StatusBusy })
+		s.HandleForward("b", 4, 0, enc, func(st peer.Status, _ []byte) { refused = st == peer.StatusBusy })
 		if refused {
 			busy++
 		} else {

@@ -78,17 +78,36 @@ func (s *Store) must(ctx context.Context, op any) error {
 
 // AddMount implements vfs.MountList.
 func (s *Store) AddMount(ctx context.Context, m vfs.Mount) error {
-	return s.must(ctx, &command.MountChange{Action: command.MountAdd, Mount: m})
+	return s.changeMounts(ctx, command.MountAdd, m)
 }
 
 // RemoveMount implements vfs.MountList.
 func (s *Store) RemoveMount(ctx context.Context, m vfs.Mount) error {
-	return s.must(ctx, &command.MountChange{Action: command.MountRemove, Mount: m})
+	return s.changeMounts(ctx, command.MountRemove, m)
 }
 
 // RemoveMounts implements vfs.MountList.
 func (s *Store) RemoveMounts(ctx context.Context, host string) error {
-	return s.must(ctx, &command.MountChange{Action: command.MountRemoveAll, Mount: vfs.Mount{Host: host}})
+	return s.changeMounts(ctx, command.MountRemoveAll, vfs.Mount{Host: host})
+}
+
+// changeMounts makes no log entry if the list, as it is now, stays as it is: a
+// client that mounts in a loop costs read barriers, which reads share, and no
+// room in the log.
+func (s *Store) changeMounts(ctx context.Context, action command.MountAction, m vfs.Mount) error {
+	if err := s.readable(ctx); err != nil {
+		return fmt.Errorf("replica: list of mounts: %w", err)
+	}
+	listed, host := s.state.Mounted(m)
+	switch {
+	case action == command.MountAdd && listed:
+		return nil
+	case action == command.MountRemove && !listed && m.Path != "":
+		return nil
+	case action == command.MountRemoveAll && !host && m.Host != "":
+		return nil
+	}
+	return s.must(ctx, &command.MountChange{Action: action, Mount: m})
 }
 
 // Mounts implements vfs.MountList. It passes the read barrier.

@@ -124,6 +124,42 @@ func TestMounts_BothNodes(t *testing.T) {
 	}
 }
 
+// What leaves the list of mounts as it is makes no log entry, at either node.
+func TestMounts_NoChangeNoEntry(t *testing.T) {
+	p := newPair(t)
+	ctx := t.Context()
+	m := vfs.Mount{Host: "192.0.2.7", Path: "/"}
+	if err := p.stores["a"].AddMount(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range p.stores {
+		if err := s.Ready(ctx); err != nil {
+			t.Fatal(err)
+		}
+		before := s.Applied()
+		for range 50 {
+			err := errors.Join(s.AddMount(ctx, m), s.RemoveMount(ctx, vfs.Mount{Host: m.Host, Path: "/no"}), s.RemoveMounts(ctx, "192.0.2.8"))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.Applied() - before; n > 20 { // some may be of elections
+			t.Errorf("at %s: %d entries for nothing", name, n)
+		}
+	}
+	for _, s := range p.stores {
+		if err := s.AddMount(ctx, vfs.Mount{Host: m.Host}); err == nil {
+			t.Error("a mount without a path is taken")
+		}
+	}
+	if err := errors.Join(p.stores["b"].RemoveMounts(ctx, m.Host), p.stores["a"].AddMount(ctx, m)); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := p.stores["b"].Mounts(ctx); err != nil || len(all) != 1 {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
 func TestPublishMember(t *testing.T) {
 	p := newPair(t)
 	a, b := p.stores["a"], p.stores["b"]

@@ -11,6 +11,7 @@ import (
 
 	"twofold/raftlog/identity"
 	"twofold/raftlog/logstore"
+	"twofold/raftlog/transport"
 	"twofold/replica/command"
 	"twofold/replica/state"
 )
@@ -32,6 +33,11 @@ func formatVersions() []formatVersion {
 		{"state", state.FormatVersion},
 	}
 }
+
+// commonFormat is what the members of a cluster must agree on. Two that apply the
+// log by different rules would come to different copies, and neither could tell.
+// What nodes forward to each other changes with it, too.
+var commonFormat = transport.Range{Min: state.FormatVersion, Max: state.FormatVersion}
 
 // formatsFile is in a node's directory and says what formats its last program
 // wrote. Whoever opens the stores below may change them before it comes to

@@ -199,6 +199,7 @@ func (n *node) muxConfig() transport.Config {
 		Members:       members,
 		Binding:       n.binding,
 		Bind:          func(b identity.Binding) error { return n.dir.Bind(b) },
+		Format:        commonFormat,
 		InsecurePeers: n.cfg.InsecurePeers,
 		Logger:        n.log,
 	}

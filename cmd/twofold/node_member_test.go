@@ -7,8 +7,19 @@ import (
 	"testing"
 
 	"twofold/nfs/client"
+	"twofold/raftlog/transport"
+	"twofold/replica/state"
 	"twofold/replica/vfs"
 )
+
+// Nodes that would apply the log by different rules do not meet.
+func TestMuxConfig_StateFormatMustAgree(t *testing.T) {
+	n := &node{cfg: &config{}}
+	want := transport.Range{Min: state.FormatVersion, Max: state.FormatVersion}
+	if got := n.muxConfig().Format; got != want {
+		t.Errorf("peers may have format %v, want %v", got, want)
+	}
+}
 
 func TestUsefulAddrs(t *testing.T) {
 	parse := func(texts ...string) (all []netip.Addr) {

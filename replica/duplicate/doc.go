@@ -10,13 +10,15 @@
 // # Contract
 //
 // Records have sequence numbers in log order, and each is later, by the log's
-// clock, than the one before. [Index.Evict], called once after the records of a
+// age, than the one before. [Index.Evict], called once after the records of a
 // log entry were added, applies this rule, and nothing else removes a record:
 //
-//  1. The newest [ClientRecords] of each client stay. Of all the others, those
-//     that are older than [Life] leave, the lowest sequence number first.
-//  2. While the records together have more bytes than the limit, the one with
-//     the lowest sequence number leaves, whosever it is and however young.
+//  1. The newest [ClientRecords] of each client stay. The others are surplus, and
+//     queue up in the order in which they came to be so. While the first of the
+//     queue is older than [Life] it leaves.
+//  2. While the records together have more bytes than the limit, the first of the
+//     queue leaves, however young. If the queue is empty, it is the record with the
+//     lowest sequence number, whosever it is.
 //  3. At most [MaxEvict] leave in one call, so that no entry takes long to
 //     apply: after a pause of the log, or when the limit is lowered, the rest
 //     follows with the next entries. An entry adds fewer than that, so a limit
@@ -26,8 +28,12 @@
 // Index that was built anew, by [Index.Add] for each record that is left, evicts
 // exactly what the one would that was never lost.
 //
-// Every operation takes constant time but for what it evicts. A record is
-// passed once when it comes to be older than Life.
+// Every operation takes constant time but for what it evicts.
+//
+// So a client that makes more changes than the limit holds drives out its own
+// answers, and the newest ones of the others stay. And whatever has left, what is
+// left of a client are its newest records: hence the queue is found again from
+// the records alone.
 //
 // # Memory
 //

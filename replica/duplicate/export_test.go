@@ -7,7 +7,7 @@ import (
 )
 
 // Dump writes down what decides the future of an Index: every record in log
-// order, what stays of each client, and how far old records were passed.
+// order, what stays of each client, and what is surplus in the order in which it goes.
 func (x *Index) Dump() string {
 	var b strings.Builder
 	seq := func(i uint32) uint64 {
@@ -25,7 +25,11 @@ func (x *Index) Dump() string {
 		clients = append(clients, fmt.Sprintf("client %x: %d from %d to %d\n", addr, c.kept, seq(c.first), seq(c.last)))
 	}
 	slices.Sort(clients)
-	fmt.Fprintf(&b, "%sdue %d, late %d, bytes %d\n", strings.Join(clients, ""), seq(x.due), len(x.late), x.bytes)
+	b.WriteString(strings.Join(clients, ""))
+	for i := x.surplus.first; i != none; i = x.records.at(i).sequel {
+		fmt.Fprintf(&b, "surplus %d\n", seq(i))
+	}
+	fmt.Fprintf(&b, "bytes %d\n", x.bytes)
 	return b.String()
 }
 

@@ -14,8 +14,13 @@ const (
 	// ClientRecords is how many records of a client stay whatever their age:
 	// those that a client may have out which was away for long.
 	ClientRecords = 1024
-	// Life is how old, by the log's clock, the others may be.
-	Life = vfs.Time(120 * time.Second)
+	// MinLife is how long the others are remembered at least, in real time.
+	MinLife = 120 * time.Second
+	// Fastest bounds how much faster than real time the log may age: by one part
+	// in Fastest.
+	Fastest = 8
+	// Life is how old, by the log's age, the others may be.
+	Life = vfs.Time(MinLife + MinLife/Fastest)
 	// MaxEvict bounds what leaves at the end of one log entry.
 	MaxEvict = 1024
 	// Overhead is what a record counts beyond its key and value in the store,
@@ -38,25 +43,25 @@ var ErrOrder = errors.New("duplicate: record out of order")
 type Record struct {
 	Seq   uint64     // counts up in log order; gaps are allowed
 	ID    vfs.CallID // of the call
-	Time  vfs.Time   // by the log's clock
+	Time  vfs.Time   // the log's age
 	Bytes uint32     // as they count against the limit, Overhead included
 }
 
 // none is the place that is no record, and at the ends of the list.
 const none = 0
 
-// place is a Record in the index. Those of one client hang together from the
-// older to the newer, so that the oldest that must stay is found when a newer
-// one comes; the link of a record before that one means nothing any more.
+// place is a Record in the index. Those of one client that stay by number hang
+// together from the older to the newer, so that the oldest of them is found when
+// a newer one comes. It goes over to the queue of those that are surplus then.
 type place struct {
 	Record
 	older, newer uint32 // in log order
-	sequel       uint32 // the client's next newer record
+	sequel       uint32 // the client's next newer record; or the next one in the queue
 	client       uint32
 }
 
 // client has the records of one address. Those from first to last stay by
-// number; records of it before first are surplus and stay for Life.
+// number; records of it before first are surplus.
 type client struct {
 	first, last uint32
 	kept        uint32 // from first to last, at most ClientRecords
@@ -70,11 +75,9 @@ type Index struct {
 	clients   slab[client]
 	bytes     uint64
 
-	// due is the first record, in log order, that is surplus or may not be
-	// older than Life yet. All before it are older, and stay by number.
-	due uint32
-	// late became surplus after due had passed them.
-	late []uint32
+	// surplus is the queue of those that do not stay by number, in the order in
+	// which they came to be so. Those of one client are in log order.
+	surplus struct{ first, last uint32 }
 }
 
 // New returns an empty Index.
@@ -116,9 +119,6 @@ func (x *Index) Add(r Record) error {
 	*x.records.at(i) = place{Record: r, older: end.older, newer: none}
 	x.records.at(end.older).newer = i
 	end.older = i
-	if x.due == none {
-		x.due = i
-	}
 	x.bytes += uint64(r.Bytes)
 	x.join(i)
 	return nil
@@ -144,18 +144,24 @@ func (x *Index) join(i uint32) {
 		c.kept++
 		return
 	}
-	surplus := c.first
-	c.first = x.records.at(surplus).sequel
-	if x.records.at(surplus).Seq < x.records.at(x.due).Seq {
-		x.late = append(x.late, surplus)
+	spare := c.first
+	p := x.records.at(spare)
+	c.first, p.sequel = p.sequel, none
+	if x.surplus.first == none {
+		x.surplus.first = spare
+	} else {
+		x.records.at(x.surplus.last).sequel = spare
 	}
+	x.surplus.last = spare
 }
 
-// remove takes a record out. One that stays by number is removed only if it is
-// the oldest of all, and hence the first of its client.
+// remove takes a record out: the first one of the queue or, if that is empty, the
+// oldest of all, which then is the first of its client.
 func (x *Index) remove(i uint32) {
 	r := x.records.at(i)
-	if !x.surplus(r) {
+	if x.surplus.first == i {
+		x.surplus.first = r.sequel
+	} else {
 		c := x.clients.at(r.client)
 		c.first = r.sequel
 		if c.kept--; c.kept == 0 {
@@ -163,17 +169,9 @@ func (x *Index) remove(i uint32) {
 			x.clients.release(r.client)
 		}
 	}
-	if x.due == i {
-		x.due = r.newer
-	}
 	x.records.at(r.older).newer = r.newer
 	x.records.at(r.newer).older = r.older
 	delete(x.calls, r.ID)
 	x.bytes -= uint64(r.Bytes)
 	x.records.release(i)
-}
-
-// surplus reports that a record does not stay by number.
-func (x *Index) surplus(r *place) bool {
-	return r.Seq < x.records.at(x.clients.at(r.client).first).Seq
 }

@@ -52,10 +52,11 @@ func (c *Client) Close() {
 }
 
 // Forward sends a command to the leader of term and returns its reply. The
-// result is set for StatusOK only.
-func (c *Client) Forward(ctx context.Context, to string, term uint64, enc []byte) (Status, []byte, error) {
-	var t [8]byte
+// result is set for StatusOK only. age is that of the log when the call was taken.
+func (c *Client) Forward(ctx context.Context, to string, term, age uint64, enc []byte) (Status, []byte, error) {
+	var t [forwardHead]byte
 	binary.BigEndian.PutUint64(t[:], term)
+	binary.BigEndian.PutUint64(t[8:], age)
 	body, err := c.call(ctx, to, frameForward, t[:], enc)
 	if err != nil {
 		return 0, nil, err

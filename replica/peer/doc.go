@@ -28,7 +28,7 @@
 // in big-endian order, where length counts what follows it. The id is chosen
 // by the client and repeated in the reply. Bodies:
 //
-//	1 forward        term u64 | unsealed command (package replica/command)
+//	1 forward        term u64 | age of the log when the call was taken u64 | unsealed command (package replica/command)
 //	2 forward reply  status u8 | result (status OK only)
 //	3 read index     term u64
 //	4 index reply    status u8 | index u64

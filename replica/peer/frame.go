@@ -27,6 +27,8 @@ const (
 	frameSpaceReply   = 6
 
 	headerLen = 4 + 1 + 8
+	// forwardHead is what precedes the command in the body of a forward.
+	forwardHead = 8 + 8
 )
 
 // Status is the first byte of a reply.

@@ -25,7 +25,7 @@ type echo struct {
 	held []func()
 }
 
-func (e *echo) HandleForward(_ string, term uint64, enc []byte, reply func(peer.Status, []byte)) {
+func (e *echo) HandleForward(_ string, term, _ uint64, enc []byte, reply func(peer.Status, []byte)) {
 	if term != 7 {
 		reply(peer.StatusRefused, nil)
 		return
@@ -80,7 +80,7 @@ func TestForward_RepliesOutOfOrder(t *testing.T) {
 	ctx := t.Context()
 	slow := make(chan []byte, 1)
 	go func() {
-		_, body, err := c.Forward(ctx, "b", 7, []byte("held"))
+		_, body, err := c.Forward(ctx, "b", 7, 0, []byte("held"))
 		if err != nil {
 			t.Error(err)
 		}
@@ -88,7 +88,7 @@ func TestForward_RepliesOutOfOrder(t *testing.T) {
 	}()
 	e.waitHeld(t, 1)
 	big := bytes.Repeat([]byte("x"), 1<<20)
-	st, body, err := c.Forward(ctx, "b", 7, big)
+	st, body, err := c.Forward(ctx, "b", 7, 0, big)
 	if err != nil || st != peer.StatusOK || !bytes.Equal(body, big) {
 		t.Fatalf("a later request: status %d, %d bytes, err %v", st, len(body), err)
 	}
@@ -100,7 +100,7 @@ func TestForward_RepliesOutOfOrder(t *testing.T) {
 
 func TestForward_RefusedTerm(t *testing.T) {
 	c, _ := start(t, &echo{})
-	st, _, err := c.Forward(t.Context(), "b", 6, []byte("x"))
+	st, _, err := c.Forward(t.Context(), "b", 6, 0, []byte("x"))
 	if err != nil || st != peer.StatusRefused {
 		t.Fatalf("status %d, err %v", st, err)
 	}
@@ -157,7 +157,7 @@ func TestForward_BrokenIsNotNotSent(t *testing.T) {
 	c, srv := start(t, e)
 	result := make(chan error, 1)
 	go func() {
-		_, _, err := c.Forward(context.Background(), "b", 7, []byte("held"))
+		_, _, err := c.Forward(context.Background(), "b", 7, 0, []byte("held"))
 		result <- err
 	}()
 	e.waitHeld(t, 1)
@@ -165,7 +165,7 @@ func TestForward_BrokenIsNotNotSent(t *testing.T) {
 	if err := <-result; !errors.Is(err, peer.ErrBroken) {
 		t.Fatalf("after the connection broke: %v", err)
 	}
-	if _, _, err := c.Forward(t.Context(), "b", 7, []byte("x")); !errors.Is(err, peer.ErrNotSent) {
+	if _, _, err := c.Forward(t.Context(), "b", 7, 0, []byte("x")); !errors.Is(err, peer.ErrNotSent) {
 		t.Fatalf("with nobody listening: %v", err)
 	}
 }
@@ -177,7 +177,7 @@ func TestForward_ManyAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for i := range 200 {
 				want := []byte{byte(g), byte(i), 1, 2, 3}
-				_, body, err := c.Forward(context.Background(), "b", 7, want)
+				_, body, err := c.Forward(context.Background(), "b", 7, 0, want)
 				if err != nil || !bytes.Equal(body, want) {
 					t.Errorf("got %v, err %v", body, err)
 					return

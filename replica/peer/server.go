@@ -12,9 +12,9 @@ import (
 // Handler acts on the requests of peers. Its methods must not block; each
 // calls its reply function exactly once, from any goroutine.
 type Handler interface {
-	// HandleForward proposes enc if this node leads term. The handler owns
-	// enc. The result is sent for StatusOK only.
-	HandleForward(peer string, term uint64, enc []byte, reply func(st Status, result []byte))
+	// HandleForward proposes enc if this node leads term, and the call was not
+	// taken too long ago, when the log had the given age. The handler owns enc. The result is sent for StatusOK only.
+	HandleForward(peer string, term, age uint64, enc []byte, reply func(st Status, result []byte))
 	// HandleReadIndex answers with an index to wait for.
 	HandleReadIndex(peer string, term uint64, reply func(st Status, index uint64))
 	// HandleSpace takes note of a peer's space and returns this node's.
@@ -114,7 +114,7 @@ func (s *Server) handle(peer string, f frame, o *outbox) error {
 	id := f.id
 	switch f.typ {
 	case frameForward, frameReadIndex:
-		if len(f.body) < 8 {
+		if len(f.body) < 8 || f.typ == frameForward && len(f.body) < forwardHead {
 			return fmt.Errorf("%w: body of %d bytes", errFrame, len(f.body))
 		}
 	case frameSpace:
@@ -124,7 +124,8 @@ func (s *Server) handle(peer string, f frame, o *outbox) error {
 	}
 	term := binary.BigEndian.Uint64(f.body)
 	if f.typ == frameForward {
-		s.handler.HandleForward(peer, term, f.body[8:], func(st Status, result []byte) {
+		age := binary.BigEndian.Uint64(f.body[8:])
+		s.handler.HandleForward(peer, term, age, f.body[forwardHead:], func(st Status, result []byte) {
 			o.put(frameForwardReply, id, []byte{byte(st)}, result)
 		})
 		return nil

@@ -28,7 +28,7 @@ func (s *State) Apply(index, term uint64, cmds []command.Command) ([]vfs.Result,
 		return nil, err
 	}
 	t := s.txn
-	t.begin()
+	t.begin(term)
 	results := make([]vfs.Result, len(cmds))
 	for i := range cmds {
 		results[i] = t.apply(&cmds[i])
@@ -74,7 +74,7 @@ func (s *State) mayApply(index uint64) (skip bool, err error) {
 
 // apply runs one command. Time moves on with each, whatever its verdict.
 func (t *txn) apply(cmd *command.Command) vfs.Result {
-	t.super.lastTime = max(cmd.Time, t.super.lastTime+1)
+	t.pass(cmd.Time)
 	c := &call{
 		txn: t, cred: cmd.Cred, now: t.super.lastTime, seed: cmd.Seed,
 		noSpace: cmd.Flags&command.FlagNoSpace != 0,

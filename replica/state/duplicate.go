@@ -25,6 +25,8 @@ type duplicates struct {
 	answerLimit uint64 // bytes of all records, set by command.SetLimits
 	answers     uint64 // records, and their bytes as they count against the limit
 	answerBytes uint64
+	age         vfs.Time // by which records grow old: see txn.pass
+	ageTerm     uint64   // of the latest command
 }
 
 // Duplicates says how full the duplicate request cache is.
@@ -42,6 +44,38 @@ func (s *State) Duplicates() Duplicates {
 	defer s.mu.RUnlock()
 	d := &s.mu.super.duplicates
 	return Duplicates{Records: d.answers, Bytes: d.answerBytes, Limit: d.answerLimit, Forced: s.mu.forced, Hits: s.mu.hits}
+}
+
+// Age returns the age of the log: the clock by which answers are forgotten. It
+// does not wait for the store.
+func (s *State) Age() vfs.Time { return vfs.Time(s.age.Load()) }
+
+// LastTime returns the log time of the latest command. It does not wait for the
+// store.
+func (s *State) LastTime() vfs.Time { return vfs.Time(s.lastTime.Load()) }
+
+// setTimes makes known what age and time the log has. The caller holds the lock.
+func (s *State) setTimes() {
+	s.age.Store(int64(s.mu.super.age))
+	s.lastTime.Store(int64(s.mu.super.lastTime))
+}
+
+// pass moves log time on to that of a command, or a little further than that of
+// the one before, and makes the log older.
+//
+// Within a term the log's age goes on as log time does, which one process stamps
+// and which runs at most one part in duplicate.Fastest faster than time itself. From one
+// term to the next it stands still: the clocks of two leaders may differ by
+// hours, and so may those of one before and after a restart. So the age never
+// runs ahead, whatever clock is set, and no answer is forgotten too early.
+func (t *txn) pass(to vfs.Time) {
+	v, before := &t.super, t.super.lastTime
+	v.lastTime = max(to, before+1)
+	if v.ageTerm == t.term {
+		v.age += v.lastTime - before
+		return
+	}
+	v.age, v.ageTerm = v.age+1, t.term
 }
 
 // answers are the records that one entry makes.
@@ -93,11 +127,11 @@ func (t *txn) answer(id vfs.CallID) (vfs.Result, bool) {
 func (t *txn) remember(id vfs.CallID, res vfs.Result) {
 	a := &t.answers
 	start := len(a.values)
-	a.values = appendAnswer(a.values, id, t.super.lastTime, &res)
+	a.values = appendAnswer(a.values, id, t.super.age, &res)
 	a.ends = append(a.ends, len(a.values))
 	a.results = append(a.results, res)
 	err := t.s.calls.Add(duplicate.Record{
-		Seq: t.super.nextAnswer, ID: id, Time: t.super.lastTime, Bytes: answerBytes(len(a.values) - start),
+		Seq: t.super.nextAnswer, ID: id, Time: t.super.age, Bytes: answerBytes(len(a.values) - start),
 	})
 	if err != nil {
 		t.fail(err)
@@ -120,7 +154,7 @@ func (t *txn) fillAnswers(b *pebble.Batch) error {
 		start = end
 	}
 	calls := t.s.calls
-	a.gone, a.forced = calls.Evict(t.super.lastTime, t.super.answerLimit, a.gone)
+	a.gone, a.forced = calls.Evict(t.super.age, t.super.answerLimit, a.gone)
 	for _, seq := range a.gone {
 		t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, seq)
 		if err := b.Delete(t.keyBuf, nil); err != nil {
@@ -183,8 +217,8 @@ func (s *State) loadAnswer(it *pebble.Iterator) error {
 		return err
 	}
 	seq := be.Uint64(key[prefixLen:])
-	if seq >= super.nextAnswer || at > super.lastTime {
-		return corrupt(key, "answer at %d, beyond record %d at %d", at, super.nextAnswer, super.lastTime)
+	if seq >= super.nextAnswer || at > super.age {
+		return corrupt(key, "answer at %d, beyond record %d at %d", at, super.nextAnswer, super.age)
 	}
 	err = s.calls.Add(duplicate.Record{Seq: seq, ID: id, Time: at, Bytes: answerBytes(len(v))})
 	if err != nil {
@@ -198,7 +232,7 @@ func answerKey(b []byte, volume uint32, seq uint64) []byte {
 }
 
 // answerHead is what precedes the result in the value of a record: the call's
-// identity and the log time of its command.
+// identity and the age of the log at its command.
 const answerHead = 16 + 4*4 + 8 + 8
 
 func appendAnswer(b []byte, id vfs.CallID, at vfs.Time, res *vfs.Result) []byte {

@@ -286,3 +286,32 @@ func TestDuplicate_DamagedAnswerFailsStop(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The log ages by what a leader saw go by in its term. Between two terms there
+// may be any difference of clocks, and no answer is forgotten for it; nor does a
+// restart change how old the log is.
+func TestDuplicate_AgeStandsBetweenTerms(t *testing.T) {
+	h := open(t, 512)
+	oldest := many(h, duplicate.ClientRecords+1) // with one more than stay by number
+	kept := func(term uint64, passes vfs.Time, want bool) {
+		t.Helper()
+		h.term = term
+		h.clock += passes
+		h.apply(h.callAs(vfs.CallID{}, vfs.Root, idle(h)))
+		h.reopen()
+		if got := h.s.Duplicates().Records >= duplicate.ClientRecords+1; got != want {
+			t.Fatalf("term %d: the oldest answer is kept: %t, want %t", term, got, want)
+		}
+	}
+	hour := 30 * duplicate.Life
+	kept(2, hour, true)                // a leader whose clock is ahead
+	kept(3, -hour, true)               // one whose clock is right
+	kept(4, hour, true)                // the first again
+	kept(4, duplicate.Life*9/10, true) // and what goes by then counts
+	kept(5, hour, true)
+	kept(5, duplicate.Life/5, false)
+	if !ran(h, oldest) {
+		t.Error("the oldest call did not run anew")
+	}
+	h.check()
+}

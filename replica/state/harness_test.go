@@ -45,6 +45,7 @@ type harness struct {
 	opts  state.Options
 	s     *state.State
 	index uint64
+	term  uint64 // of the next entry
 	clock vfs.Time
 	xid   uint32 // of the last command: each is a call of its own
 	flags command.Flags
@@ -59,7 +60,7 @@ func open(t testing.TB, blockSize uint32) *harness {
 // it unformatted.
 func openOn(t testing.TB, o state.Options, blockSize uint32) *harness {
 	t.Helper()
-	h := &harness{t: t, fs: o.FS, opts: o, clock: t0}
+	h := &harness{t: t, fs: o.FS, opts: o, term: 1, clock: t0}
 	h.reopen()
 	t.Cleanup(func() { h.close() })
 	if blockSize != 0 {
@@ -134,7 +135,7 @@ func (h *harness) tryApply(encs ...[]byte) ([]vfs.Result, error) {
 	}
 	h.index++
 	h.log = append(h.log, batch)
-	return h.s.Apply(h.index, 1, cmds)
+	return h.s.Apply(h.index, h.term, cmds)
 }
 
 // do applies one change.

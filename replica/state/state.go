@@ -15,7 +15,7 @@ import (
 
 // FormatVersion is the version of the keys and records that this program
 // reads and writes.
-const FormatVersion = 3
+const FormatVersion = 4
 
 // ErrFormat is returned by Open for a state of another format version.
 var ErrFormat = errors.New("state format not supported")
@@ -29,7 +29,7 @@ type State struct {
 	txn   *txn                        // of the apply goroutine, reused
 	calls *duplicate.Index            // of the apply goroutine: what is remembered
 
-	mounts *mountIndex // of the apply goroutine
+	mounts *mountIndex // changed by the apply goroutine
 
 	// mu makes cache, store and the fields below change as one. Apply holds
 	// it for the commit of a batch, readers for one read.
@@ -47,6 +47,8 @@ type State struct {
 		sync.Mutex
 		index, term uint64
 	}
+
+	age, lastTime atomic.Int64 // of mu.super
 
 	failure *failure
 	closing atomic.Bool    // tells long scans to stop
@@ -97,6 +99,7 @@ func (s *State) load() error {
 	if err := s.loadSuper(); err != nil {
 		return err
 	}
+	s.setTimes()
 	if err := s.loadAnswers(); err != nil {
 		return err
 	}

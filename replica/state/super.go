@@ -8,7 +8,7 @@ import (
 const (
 	tagVolume   byte = 1 // 36 bytes: UUID, handle key, block size u32
 	tagCounters byte = 2 // 32 bytes: next inode, last time, inodes, bytes
-	tagAnswers  byte = 3 // 32 bytes: duplicate request cache: next record, its limit, records, bytes
+	tagAnswers  byte = 3 // 48 bytes: duplicate request cache: next record, its limit, records, bytes; age of the log, its term
 )
 
 // super is the record of the volume: its constants and its counters.
@@ -35,11 +35,13 @@ func appendSuper(b []byte, v *super) []byte {
 	b = be.AppendUint64(b, uint64(v.lastTime))
 	b = be.AppendUint64(b, v.inodes)
 	b = be.AppendUint64(b, v.bytes)
-	b = append(b, tagAnswers, 32)
+	b = append(b, tagAnswers, 48)
 	b = be.AppendUint64(b, v.nextAnswer)
 	b = be.AppendUint64(b, v.answerLimit)
 	b = be.AppendUint64(b, v.answers)
 	b = be.AppendUint64(b, v.answerBytes)
+	b = be.AppendUint64(b, uint64(v.age))
+	b = be.AppendUint64(b, v.ageTerm)
 	return append(b, v.unknown...)
 }
 
@@ -56,9 +58,10 @@ func decodeSuper(key, b []byte) (super, error) {
 		case tag == tagCounters && len(f) == 32:
 			v.nextIno, v.lastTime = vfs.Ino(be.Uint64(f)), vfs.Time(be.Uint64(f[8:]))
 			v.inodes, v.bytes = be.Uint64(f[16:]), be.Uint64(f[24:])
-		case tag == tagAnswers && len(f) == 32:
+		case tag == tagAnswers && len(f) == 48:
 			v.nextAnswer, v.answerLimit = be.Uint64(f), be.Uint64(f[8:])
 			v.answers, v.answerBytes = be.Uint64(f[16:]), be.Uint64(f[24:])
+			v.age, v.ageTerm = vfs.Time(be.Uint64(f[32:])), be.Uint64(f[40:])
 		case tag == tagVolume || tag == tagCounters || tag == tagAnswers:
 			return true, corrupt(key, "volume field %d of %d bytes", tag, len(f))
 		default:

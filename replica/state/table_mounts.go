@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -32,10 +33,10 @@ type mountWrite struct {
 	gone bool
 }
 
-// mountIndex is the list of mounts as the apply goroutine, its only user, has
-// changed it. It runs ahead of the store while an entry is being applied; if
+// mountIndex is the list of mounts as the apply goroutine has changed it. It runs ahead of the store while an entry is being applied; if
 // the entry then fails, nothing is ever applied again.
 type mountIndex struct {
+	mu    sync.Mutex // held by the apply goroutine while it changes the index
 	order *list.List // of mountEntry, the oldest first
 	hosts map[string]map[string]*list.Element
 }
@@ -87,6 +88,8 @@ func (c *call) changeMounts(op *command.MountChange) vfs.Kind {
 		return vfs.Invalid
 	}
 	x := c.s.mounts
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	at := x.find(m)
 	switch op.Action {
 	case command.MountAdd:
@@ -156,6 +159,14 @@ func decodeMount(key, b []byte) (mountEntry, error) {
 	}
 	e.added = vfs.Time(be.Uint64(key[prefixLen:]))
 	return e, nil
+}
+
+// Mounted reports whether a mount is in the list, and any of its host.
+func (s *State) Mounted(m vfs.Mount) (listed, host bool) {
+	x := s.mounts
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.find(m) != nil, len(x.hosts[m.Host]) > 0
 }
 
 // Mounts returns the list of mounts, the oldest entry first.

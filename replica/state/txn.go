@@ -18,6 +18,7 @@ type txn struct {
 	s   *State
 	err error
 
+	term    uint64 // of the entry
 	super   super
 	nodes   map[vfs.Ino]*node
 	order   []*node // nodes in the order of first use, so that batches are alike
@@ -71,12 +72,12 @@ func newTxn(s *State) *txn {
 }
 
 // begin empties t for the next entry.
-func (t *txn) begin() {
+func (t *txn) begin(term uint64) {
 	clear(t.nodes)
 	clear(t.entries)
 	clear(t.order)
 	clear(t.inOrder)
-	t.tables = tableChanges{}
+	t.term, t.tables = term, tableChanges{}
 	t.order, t.inOrder, t.err = t.order[:0], t.inOrder[:0], nil
 	t.super = t.s.mu.super // The apply goroutine is the only one to change it.
 	t.answers.begin(t.super.nextAnswer)
@@ -285,6 +286,7 @@ func (t *txn) publish(b *pebble.Batch, index, term uint64) error {
 	}
 	s.publishTables(&t.tables)
 	s.mu.super, s.mu.applied, s.mu.term = t.super, index, term
+	s.setTimes()
 	s.mu.forced += uint64(t.answers.forced)
 	s.mu.hits += uint64(t.answers.hits)
 	return nil

@@ -1,6 +1,7 @@
 package nfs
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -148,6 +149,68 @@ func TestShares_NeverOverTheirLimits(t *testing.T) {
 	if s.calls != 0 || s.bytes != 0 || len(s.queue) != 0 || s.starved != nil {
 		t.Errorf("left: %d calls, %d bytes, %d in the queue, starved %v", s.calls, s.bytes, len(s.queue), s.starved)
 	}
+}
+
+// Beside clients that flood the server over many connections each, with calls of
+// any size, whoever comes anew gets his room within a few times that a call takes,
+// even if he needs all that there is; and so does each connection of the floods.
+func TestShares_NobodyStarves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const flooders, conns, hold = 8, 12, 10 * time.Millisecond
+		s := newShares(64, 6400, 40, 3200)
+		ended, end := context.WithTimeout(context.Background(), time.Minute)
+		var wg sync.WaitGroup
+		var served [flooders][conns]int
+		var longest time.Duration
+		var mu sync.Mutex
+		use := func(sh *share, r *rand.Rand, n int) (ok bool) {
+			waited, ok := s.take(sh, n, ended.Done())
+			if !ok {
+				return false
+			}
+			mu.Lock()
+			longest = max(longest, waited)
+			mu.Unlock()
+			reply := r.IntN(100)
+			s.charge(sh, reply)
+			time.Sleep(time.Duration(1 + r.Int64N(int64(hold))))
+			s.release(sh, 1, n+reply)
+			return true
+		}
+		for f := range flooders {
+			sh := new(share)
+			for c := range conns {
+				r := rand.New(rand.NewPCG(uint64(f), uint64(c)))
+				wg.Go(func() {
+					for ended.Err() == nil && use(sh, r, 1+r.IntN(50<<r.IntN(7))) {
+						served[f][c]++
+					}
+				})
+			}
+		}
+		r := rand.New(rand.NewPCG(9, 9))
+		for i := range 200 {
+			begin := time.Now()
+			use(new(share), r, []int{1, 100, 3200, 6400, 9000}[i%5])
+			if d := time.Since(begin); d > 4*flooders*hold {
+				t.Errorf("call %d of a newcomer took %s", i, d)
+			}
+		}
+		end()
+		wg.Wait()
+		if s.calls != 0 || s.bytes != 0 || len(s.queue) != 0 || s.starved != nil {
+			t.Errorf("left: %d calls, %d bytes, %d in the queue, starved %v", s.calls, s.bytes, len(s.queue), s.starved)
+		}
+		if longest > 4*flooders*conns*hold {
+			t.Errorf("a call waited %s", longest)
+		}
+		for f := range served {
+			if slices.Min(served[f][:]) == 0 {
+				t.Errorf("client %d: calls of its connections %v", f, served[f])
+			}
+		}
+		t.Logf("longest wait %s, calls %v", longest, served[0])
+	})
 }
 
 // Each name that an Observer is told is one that the metrics know.

@@ -18,8 +18,9 @@ const (
 	// exportTries is how often a change is made anew because the table moved on
 	// between reading and setting it.
 	exportTries = 8
-	// maxExportEdit bounds a request: a file, quoted as JSON, with the rest.
-	maxExportEdit = 2*export.MaxFile + 64<<10
+	// maxExportEdit bounds a request: a file in JSON, which takes up to six bytes
+	// for one, with the rest.
+	maxExportEdit = 6*export.MaxFile + 64<<10
 )
 
 // exportsReply is the answer to GET /exports. export list --json prints it; its
@@ -37,7 +38,7 @@ type exportsReply struct {
 
 // exportReply is one entry of the table.
 type exportReply struct {
-	Path    string `json:"path"`
+	Path    octets `json:"path"`
 	Clients string `json:"clients"`
 }
 
@@ -101,7 +102,7 @@ func (n *node) listExports(ctx context.Context) (*exportsReply, error) {
 	r := &exportsReply{Version: table.Version, Time: table.Time.Time(), By: table.By, Source: table.Source, Node: k.node}
 	r.Exports = make([]exportReply, 0, len(table.Exports))
 	for _, e := range table.Exports {
-		r.Exports = append(r.Exports, exportReply{Path: e.Path, Clients: e.Clients})
+		r.Exports = append(r.Exports, exportReply{Path: octets(e.Path), Clients: e.Clients})
 	}
 	if now := k.now.Load(); now != nil {
 		r.InForce, r.Problem = now.table.Version, now.problem

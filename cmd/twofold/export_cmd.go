@@ -92,7 +92,7 @@ func newExportSetCmd(f *exportFlags) *cobra.Command {
 		Example: "  twofold export set /projects '10.0.0.0/24(rw)' 'backup.example.net(ro,no_root_squash)'",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.edit(cmd, &exportEdit{Action: exportSet, Path: args[0], Clients: args[1:]})
+			return f.edit(cmd, &exportEdit{Action: exportSet, Path: octets(args[0]), Clients: args[1:]})
 		},
 	}
 	f.addEditFlags(cmd)
@@ -106,7 +106,7 @@ func newExportRemoveCmd(f *exportFlags) *cobra.Command {
 		Long:  "remove ends an export. Clients that have it mounted are answered \"stale file\nhandle\" from then on, at both nodes.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.edit(cmd, &exportEdit{Action: exportRemove, Path: args[0]})
+			return f.edit(cmd, &exportEdit{Action: exportRemove, Path: octets(args[0])})
 		},
 	}
 	f.addEditFlags(cmd)
@@ -139,7 +139,7 @@ func newExportApplyCmd(f *exportFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e.Text = string(text)
+			e.Text = octets(text)
 			return f.edit(cmd, e)
 		},
 	}
@@ -203,7 +203,7 @@ func (r *exportsReply) file() string {
 	}
 	entries := make([]vfs.Export, 0, len(r.Exports))
 	for _, e := range r.Exports {
-		entries = append(entries, vfs.Export{Path: e.Path, Clients: e.Clients})
+		entries = append(entries, vfs.Export{Path: string(e.Path), Clients: e.Clients})
 	}
 	b.WriteString(export.Format(entries))
 	return b.String()

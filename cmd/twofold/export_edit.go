@@ -36,9 +36,9 @@ const (
 // travels over the admin socket.
 type exportEdit struct {
 	Action  string   `json:"action"`
-	Path    string   `json:"path,omitempty"`    // of set and remove
+	Path    octets   `json:"path,omitempty"`    // of set and remove
 	Clients []string `json:"clients,omitempty"` // of set, each CLIENT or CLIENT(OPTIONS)
-	Text    string   `json:"text,omitempty"`    // of apply: the file
+	Text    octets   `json:"text,omitempty"`    // of apply: the file
 	Name    string   `json:"name,omitempty"`    // of apply: what errors call the file
 	// Base, if there is one, is the only version that may be replaced.
 	Base *uint64 `json:"base,omitempty"`
@@ -51,7 +51,7 @@ func (e *exportEdit) source() string {
 	if e.Action == exportApply {
 		return "export apply " + e.Name
 	}
-	return "export " + e.Action + " " + e.Path
+	return "export " + e.Action + " " + string(e.Path)
 }
 
 // edit returns the entries after the change of a table. It changes nothing.
@@ -62,15 +62,15 @@ func (e *exportEdit) edit(table vfs.ExportTable) ([]vfs.Export, error) {
 	}
 	switch e.Action {
 	case exportSet:
-		entry, err := setEntry(e.Path, e.Clients)
+		entry, err := setEntry(string(e.Path), e.Clients)
 		if err != nil {
 			return nil, err
 		}
 		return withExport(table.Exports, entry), nil
 	case exportRemove:
-		return withoutExport(table.Exports, e.Path)
+		return withoutExport(table.Exports, string(e.Path))
 	case exportApply:
-		entries, err := export.Parse(strings.NewReader(e.Text), e.Name)
+		entries, err := export.Parse(strings.NewReader(string(e.Text)), e.Name)
 		if err != nil {
 			return nil, fmt.Errorf("%w: nothing was changed", err)
 		}

@@ -155,7 +155,7 @@ func TestExportList_IsAFile(t *testing.T) {
 	entries := parseExports(threeExports + `"/with space" 10.0.0.1(rw)` + "\n")
 	r := exportsReply{Version: 7, By: "b", Source: "export apply a\n/evil *(rw)", Problem: "bad\n/evil *(rw)"}
 	for _, e := range entries {
-		r.Exports = append(r.Exports, exportReply{Path: e.Path, Clients: e.Clients})
+		r.Exports = append(r.Exports, exportReply{Path: octets(e.Path), Clients: e.Clients})
 	}
 	again, err := exportFromText(r.file())
 	if err != nil || !sameExports(again, entries) {
@@ -170,6 +170,6 @@ func TestExportList_IsAFile(t *testing.T) {
 }
 
 func exportFromText(text string) ([]vfs.Export, error) {
-	e := exportEdit{Action: exportApply, Text: text, Name: "text"}
+	e := exportEdit{Action: exportApply, Text: octets(text), Name: "text"}
 	return e.edit(vfs.ExportTable{})
 }

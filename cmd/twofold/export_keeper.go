@@ -70,57 +70,54 @@ func (k *exportKeeper) run(ctx context.Context) error {
 // the one that this node had when it was stopped. It seeds a cluster that never
 // had one. It returns false if ctx ends first.
 func (k *exportKeeper) begin(ctx context.Context) bool {
-	patience := time.After(seedPatience)
-	for refused := false; ; {
+	patience := time.Now().Add(seedPatience)
+	refused := false
+	for ctx.Err() == nil {
 		table, err := k.read(ctx)
 		switch {
 		case err != nil:
 			k.log.Debug("the export table cannot be read yet", "err", err)
-			if !pause(ctx, exportRetry) {
-				return false
-			}
 		case table.Version == 0 && k.file != "" && !refused:
 			refused = k.trySeed(ctx, patience)
+			if !refused {
+				continue
+			}
+			fallthrough
 		default:
 			k.report(table)
 			k.put(table)
 			close(k.known)
 			return true
 		}
+		k.pause(ctx, nil)
 	}
+	return false
 }
 
-// pause waits, and returns false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits until it is time to ask again, or until the table changed.
+func (k *exportKeeper) pause(ctx context.Context, changed <-chan struct{}) {
 	select {
-	case <-time.After(d):
-		return true
+	case <-changed:
+	case <-time.After(exportRetry):
 	case <-ctx.Done():
-		return false
 	}
 }
 
 // trySeed proposes the file of this node as the first table. The entry that is
-// first in the log wins; who has won is told from the table itself. It returns
-// true if the file was refused for good.
-func (k *exportKeeper) trySeed(ctx context.Context, patience <-chan time.Time) (refused bool) {
-	if !k.isLeader() {
+// first in the log wins; who has won is told from the table itself. Until patience
+// is up a node that does not lead only waits. It returns true if the file was
+// refused for good.
+func (k *exportKeeper) trySeed(ctx context.Context, patience time.Time) (refused bool) {
+	if !k.isLeader() && time.Now().Before(patience) {
 		_, changed := k.store.Exports()
-		select {
-		case <-changed:
-			return false
-		case <-time.After(exportRetry):
-			return false
-		case <-ctx.Done():
-			return false
-		case <-patience:
-		}
+		k.pause(ctx, changed)
+		return false
 	}
 	res, err := k.set(ctx, 0, k.seed, "exports_file "+k.file)
 	switch {
 	case err != nil:
 		k.log.Debug("a new cluster is not seeded with exports yet", "file", k.file, "err", err)
-		pause(ctx, exportRetry)
+		k.pause(ctx, nil)
 	case res.Kind != vfs.OK && res.Kind != vfs.NotSync:
 		k.log.Error("the exports file cannot seed the cluster: nobody may mount",
 			"file", k.file, "err", refusedExports(res.Kind, k.seed, res.Count),

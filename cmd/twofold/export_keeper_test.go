@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"twofold/metrics"
 	"twofold/replica/vfs"
@@ -83,6 +84,33 @@ func TestKeeper_FollowerWaitsForTheLeadersSeed(t *testing.T) {
 		})
 		if table.sets != 0 || !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "by=b") {
 			t.Errorf("%d proposals; the log says\n%s", table.sets, log)
+		}
+	})
+}
+
+// A follower whose first proposal fails proposes again, and not in a busy loop: a
+// leader without a file never will, and nobody is served before there is a table.
+func TestKeeper_FollowerSeedsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := newFakeTable(0, "")
+		table.before = func(f *fakeTable) {
+			if f.sets == 10 {
+				f.answer = nil
+			}
+		}
+		table.answer = func() (vfs.Result, error) { return vfs.Result{}, vfs.ErrNoQuorum }
+		k, _ := newTestKeeper(t, table, exportsFile(t, oneExport))
+		k.isLeader = func() bool { return false }
+		begin := time.Now()
+		runKeeper(t, k, func() {
+			select {
+			case <-k.known:
+			case <-time.After(time.Minute):
+				t.Errorf("no table after a minute and %d proposals", table.sets)
+			}
+		})
+		if d := time.Since(begin); d < seedPatience+9*exportRetry {
+			t.Errorf("%d proposals in %s", table.sets, d)
 		}
 	})
 }

@@ -39,10 +39,11 @@
 //	PATH [-DEFAULTS] CLIENT(OPTION,OPTION) CLIENT ...
 //
 // White space separates words, # at the beginning of a word starts a comment, and
-// a backslash at the end of a line joins the next one to it. A path may be in
-// quotes, and \NNN in it is the byte of that octal number. Lines with the same
-// path add up. DEFAULTS are options for all clients of the line; a client's own
-// options go before them.
+// a backslash at the end of a line joins the next one to it; a comment that would
+// hide the line after it so is refused. A path may be in quotes on one line, and
+// \NNN in it is the byte of that octal number. Lines with the same path add up.
+// DEFAULTS are options for all clients of the line; a client's own options go
+// before them.
 //
 // A CLIENT is an address, a network (10.0.0.0/24, 10.0.0.0/255.255.255.0,
 // fd00::/64), a host name, or * for everybody. Netgroups, and wildcards in

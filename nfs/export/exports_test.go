@@ -3,6 +3,7 @@ package export_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -109,6 +110,48 @@ func TestFind_DoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { x.Find(1, client); x.Admits(client) }); n != 0 {
 		t.Errorf("%v allocations a call", n)
 	}
+}
+
+// Nearly the largest table there may be, with nothing but networks: each call asks
+// it, and a host name's new address has it compiled anew.
+func BenchmarkLargestTable(b *testing.B) {
+	const exports, networks = 15, 1000
+	table := vfs.ExportTable{Version: 1}
+	for i := range exports {
+		var clients strings.Builder
+		for j := range networks {
+			n := i*networks + j
+			fmt.Fprintf(&clients, "%d.%d.%d.0/24(ro) ", 1+n>>16, n>>8&0xff, n&0xff)
+		}
+		table.Exports = append(table.Exports, entry(fmt.Sprintf("/%d", i), vfs.Ino(i+1), strings.TrimSpace(clients.String())))
+	}
+	x := export.New(export.Config{Resolver: noNames{}})
+	defer x.Close()
+	if err := x.Set(table); err != nil {
+		b.Fatal(err)
+	}
+	stranger := at("203.0.113.9:700")
+	b.Run("Find", func(b *testing.B) {
+		for b.Loop() {
+			if _, v := x.Find(1, stranger); v != export.NoClient {
+				b.Fatal(v)
+			}
+		}
+	})
+	b.Run("Admits", func(b *testing.B) {
+		for b.Loop() {
+			if x.Admits(stranger) {
+				b.Fatal("a stranger is admitted")
+			}
+		}
+	})
+	b.Run("Set", func(b *testing.B) {
+		for b.Loop() {
+			if err := x.Set(table); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func TestMount_LongestExportForTheClient(t *testing.T) {

@@ -113,8 +113,8 @@ func checkSize(exports []vfs.Export) error {
 }
 
 // logicalLine takes a line with its continuations off a text. A backslash at
-// the end of a line joins the next one to it, also in a comment, as in
-// exports(5). lines counts what was taken.
+// the end of a line joins the next one to it, as in exports(5). lines counts what
+// was taken.
 func logicalLine(text string) (line, rest string, lines int) {
 	var b strings.Builder
 	for {
@@ -126,7 +126,7 @@ func logicalLine(text string) (line, rest string, lines int) {
 		if !more || after == "" {
 			return b.String(), after, lines
 		}
-		b.WriteByte(' ')
+		b.WriteByte(lineJoint)
 		text = after
 	}
 }
@@ -134,8 +134,11 @@ func logicalLine(text string) (line, rest string, lines int) {
 // parseLine reads one logical line and adds its clients to those of its path.
 func parseLine(line string, byPath map[string][]Client) error {
 	line = strings.TrimLeft(line, blanks)
-	if line == "" || line[0] == '#' {
+	if line == "" {
 		return nil
+	}
+	if line[0] == '#' {
+		return checkComment(line)
 	}
 	path, line, err := cutPath(line)
 	if err != nil {
@@ -144,7 +147,10 @@ func parseLine(line string, byPath map[string][]Client) error {
 	if path, err = CleanPath(path); err != nil {
 		return err
 	}
-	words := clientWords(line)
+	words, err := clientWords(line)
+	if err != nil {
+		return err
+	}
 	base := DefaultRule()
 	if len(words) > 0 && strings.HasPrefix(words[0], "-") {
 		if err := base.options(words[0][1:]); err != nil {
@@ -165,17 +171,29 @@ func parseLine(line string, byPath map[string][]Client) error {
 }
 
 // blanks separate words.
-const blanks = " \t\v\f\r"
+const blanks = " \t\v\f\r\n"
+
+// lineJoint is the blank at which two lines of a file were joined.
+const lineJoint = '\n'
 
 // clientWords splits what follows a path, up to a comment.
-func clientWords(s string) []string {
-	words := strings.Fields(s)
-	for i, w := range words {
-		if w[0] == '#' {
-			return words[:i]
+func clientWords(s string) ([]string, error) {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '#' && (i == 0 || strings.IndexByte(blanks, s[i-1]) >= 0) {
+			return strings.Fields(s[:i]), checkComment(s[i:])
 		}
 	}
-	return words
+	return strings.Fields(s), nil
+}
+
+// checkComment refuses a comment that a backslash at its end would carry on over
+// the next line. exports(5) ends it there all the same (xskipcomment in
+// nfs-utils), and whoever reads the file may expect either.
+func checkComment(s string) error {
+	if _, hidden, _ := strings.Cut(s, string(lineJoint)); strings.Trim(hidden, blanks) != "" {
+		return errors.New("a comment ends with a backslash, which would hide the line after it: remove the backslash")
+	}
+	return nil
 }
 
 // cutPath reads the path that a line begins with: up to white space that is
@@ -187,6 +205,8 @@ func cutPath(line string) (path, rest string, err error) {
 		switch c := line[i]; {
 		case c == '"':
 			quoted = !quoted
+		case quoted && c == lineJoint:
+			return "", "", errOpenQuotes
 		case c == '\\':
 			n, ok := octal(line[i+1:])
 			if !ok {
@@ -201,10 +221,12 @@ func cutPath(line string) (path, rest string, err error) {
 		}
 	}
 	if quoted {
-		return "", "", errors.New("the path's quotes do not end on this line")
+		return "", "", errOpenQuotes
 	}
 	return b.String(), "", nil
 }
+
+var errOpenQuotes = errors.New("the path's quotes do not end on this line")
 
 // octalDigits is how many digits follow the backslash of an escape.
 const octalDigits = 3

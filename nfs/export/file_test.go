@@ -21,8 +21,8 @@ func TestParse_File(t *testing.T) {
 "/with space"	*(ro)
 /also\040space\134\042 *
 /quoted"  "part *
-# a comment that goes on \
-/not/exported *(rw)
+# a comment with a backslash before an empty line \
+
 /srv/www db(ro)
 /no#comment *`
 	got, err := export.Parse(strings.NewReader(file), "exports")
@@ -76,6 +76,9 @@ func TestParse_Refuses(t *testing.T) {
 		"/a\\400 *":                            `write \134`,
 		"/a\\04":                               `write \134`,
 		"\"/a *":                               "quotes do not end",
+		"\"/a\\\nb\" *":                        "exports:1: the path's quotes do not end",
+		"# all\\\n/a *":                        "exports:1: a comment ends with a backslash",
+		"/a b \\\n# c \\\n d(rw)":              "exports:1: a comment ends with a backslash",
 		"/a -rw,ro *":                          "exclude each other",
 		"/a -rw":                               "no clients",
 		"/a * -rw b":                           `client "-rw"`,

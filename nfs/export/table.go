@@ -26,13 +26,8 @@ type Entry struct {
 	clients []Client // as the table has them, the most specific first
 
 	exact map[netip.Addr]*Rule // addresses, and those of host names
-	nets  []netRule            // the longest prefix first
-	any   *Rule                // of everybody, or nil
-}
-
-type netRule struct {
-	net  netip.Prefix
-	rule *Rule
+	nets  nets
+	any   *Rule // of everybody, or nil
 }
 
 // Names are the clients in the words of the table, without options.
@@ -49,10 +44,8 @@ func (e *Entry) Names() []string {
 func (e *Entry) find(client netip.AddrPort) (Rule, Verdict) {
 	addr := client.Addr().Unmap().WithZone("")
 	rule := e.exact[addr]
-	for i := 0; rule == nil && i < len(e.nets); i++ {
-		if e.nets[i].net.Contains(addr) {
-			rule = e.nets[i].rule
-		}
+	if rule == nil {
+		rule = e.nets.find(addr)
 	}
 	if rule == nil {
 		rule = e.any
@@ -79,7 +72,7 @@ func compile(x vfs.Export, clients []Client, addrs addrsOf) *Entry {
 		case c.Net.IsSingleIP():
 			e.exact[c.Net.Addr()] = &c.Rule
 		case c.Net.IsValid():
-			e.nets = append(e.nets, netRule{c.Net, &c.Rule})
+			e.nets.add(c.Net, &c.Rule)
 		case c.Host == "":
 			e.any = &c.Rule
 		}
@@ -102,7 +95,7 @@ type table struct {
 
 	// Who is a client of any export, whatever its port.
 	exact map[netip.Addr]struct{}
-	nets  []netip.Prefix
+	nets  nets
 	any   bool
 }
 
@@ -138,7 +131,6 @@ func newTable(exports []vfs.Export, addrs addrsOf) (*table, error) {
 		t.add(compile(x, clients, addrs))
 	}
 	slices.SortFunc(t.entries, func(a, b *Entry) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortFunc(t.nets, func(a, b netip.Prefix) int { return wider(b) - wider(a) })
 	slices.Sort(t.hosts)
 	t.hosts = slices.Compact(t.hosts)
 	return t, nil
@@ -152,10 +144,8 @@ func (t *table) add(e *Entry) {
 	for a := range e.exact {
 		t.exact[a] = struct{}{}
 	}
-	for _, n := range e.nets {
-		if !slices.Contains(t.nets, n.net) {
-			t.nets = append(t.nets, n.net)
-		}
+	for n, rule := range e.nets.rules {
+		t.nets.add(n, rule)
 	}
 	for i := range e.clients {
 		if h := e.clients[i].Host; h != "" {
@@ -172,12 +162,7 @@ func (t *table) admits(addr netip.Addr) bool {
 	if _, ok := t.exact[addr]; ok {
 		return true
 	}
-	for _, n := range t.nets {
-		if n.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return t.nets.find(addr) != nil
 }
 
 // below returns what of a clean path lies below an export's, without a slash

@@ -203,6 +203,19 @@ func TestStop_LeavesWhatTookOurPlace(t *testing.T) {
 	}
 }
 
+// rpcbind was stopped before the node: there is nothing to withdraw, and a planned
+// stop does not fail.
+func TestStop_AfterRpcbindHasEnded(t *testing.T) {
+	f := newFake(t)
+	f.start()
+	r := start(t, f.config(rpcbind.ModeRegister))
+	doing(t, r, rpcbind.Registered)
+	f.stopListening()
+	if err := r.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRegister_Refused(t *testing.T) {
 	for name, set := range map[string]func(*fake){
 		"FALSE":    func(f *fake) { f.refuse = true },

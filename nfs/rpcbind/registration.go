@@ -75,12 +75,16 @@ func (r *registration) ensure(ctx context.Context, h *host, e entry, there []ent
 	return h.set(ctx, e)
 }
 
-// withdraw removes what we have registered, and nothing that took its place.
+// withdraw removes what we have registered, and nothing that took its place. A
+// rpcbind that has ended took its entries along.
 func (r *registration) withdraw(ctx context.Context) error {
 	if len(r.mine) == 0 {
 		return nil
 	}
 	h, err := dialHost(ctx, r.cfg)
+	if errors.Is(err, errNoRpcbind) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func message(t testing.TB, version, proc int, args string) []byte {
 // nfsTable is that of a node whose port is 2049 on all addresses.
 func nfsTable() *table {
 	all := netip.MustParseAddrPort("[::]:2049")
-	return newTable([]Service{{100003, 3, all}, {100005, 3, all}}, []Service{{100021, 4, all}}, []netip.AddrPort{
+	return newTable([]Service{{100003, 3, all}, {100005, 3, all}}, []netip.AddrPort{
 		netip.MustParseAddrPort("0.0.0.0:111"), netip.MustParseAddrPort("[::]:111"),
 	})
 }
@@ -134,14 +134,14 @@ func TestAnswer_Golden(t *testing.T) {
 	}
 }
 
-// Whoever looks for a lock manager gets an address where there is none, which
-// tells it so, unless this host's own lockd is what a remote server looks for.
-func TestAnswer_Absent(t *testing.T) {
+// Whoever looks for a lock manager is sent to the one that refuses, here, unless
+// this host's own lockd is what a remote server looks for.
+func TestAnswer_WhereLocksAre(t *testing.T) {
 	const mapNLM = "000186b5 00000004 00000006 00000000"
 	// lockd registers 100021 version 4 for TCP at 0.0.0.0.128.2, port 32770.
 	setLockd := message(t, 2, 1, "000186b5 00000004 00000006 00008002")
 	ownAddr := from(netTCP, "192.0.2.1:999", "192.0.2.1")
-	const nfsPort, lockd, none = success + "00000801", success + "00008002", success + "00000000"
+	const here, lockd, none = success + "0000006f", success + "00008002", success + "00000000"
 	for _, c := range []struct {
 		name   string
 		lockd  bool
@@ -149,13 +149,13 @@ func TestAnswer_Absent(t *testing.T) {
 		args   string
 		answer string
 	}{
-		{"a client", false, remoteTCP, mapNLM, nfsPort},
-		{"a client, another version", false, remoteTCP, "000186b5 00000001 00000006 00000000", nfsPort},
-		{"a client over UDP to the mapper", false, remoteUDP, mapNLM, nfsPort},
+		{"a client", false, remoteTCP, mapNLM, here},
+		{"a client, another version", false, remoteTCP, "000186b5 00000001 00000006 00000000", here},
+		{"a client over UDP to the mapper", false, remoteUDP, mapNLM, here},
 		{"a client that wants UDP", false, remoteTCP, "000186b5 00000004 00000011 00000000", none},
 		{"a server that calls lockd back", true, remoteTCP, mapNLM, lockd},
-		{"this host, by loopback", true, localUser, mapNLM, nfsPort},
-		{"this host, by its address", true, ownAddr, mapNLM, nfsPort},
+		{"this host, by loopback", true, localUser, mapNLM, here},
+		{"this host, by its address", true, ownAddr, mapNLM, here},
 	} {
 		tab := nfsTable()
 		var w xdr.Writer
@@ -171,6 +171,44 @@ func TestAnswer_Absent(t *testing.T) {
 		}
 		if slices.ContainsFunc(tab.all(), func(e entry) bool { return e.program == 100021 && !c.lockd }) {
 			t.Errorf("%s: the program is listed", c.name)
+		}
+	}
+}
+
+// Locks are refused, and given back, in every version of the lock manager.
+func TestAnswer_RefusesLocks(t *testing.T) {
+	const cookie, lock = "00000003 61626300", "00000001 00000000 00000002 6d650000"
+	nlm := func(version, proc int, args string) []byte {
+		m := message(t, version, proc, args)
+		copy(m[12:], unhex(t, "000186b5"))
+		return m
+	}
+	for _, c := range []struct {
+		name          string
+		version, proc int
+		args, want    string
+	}{
+		{"NULL", 4, 0, "", success},
+		{"TEST", 4, 1, cookie + lock, success + cookie + "00000002"},
+		{"LOCK", 4, 2, cookie + lock, success + cookie + "00000002"},
+		{"LOCK of version 1", 1, 2, cookie + lock, success + cookie + "00000002"},
+		{"CANCEL", 3, 3, cookie + lock, success + cookie + "00000000"},
+		{"UNLOCK", 4, 4, cookie + lock, success + cookie + "00000000"},
+		{"GRANTED", 4, 5, cookie + lock, procUnavail},
+		{"LOCK_MSG", 4, 7, cookie + lock, procUnavail},
+		{"SHARE", 4, 20, cookie + lock, success + cookie + "00000002 00000000"},
+		{"UNSHARE", 4, 21, cookie + lock, success + cookie + "00000000 00000000"},
+		{"NM_LOCK", 4, 22, cookie + lock, success + cookie + "00000002"},
+		{"FREE_ALL", 4, 23, "00000002 6d650000 00000001", success},
+		{"a cookie over the limit", 4, 2, "00000401" + strings.Repeat("00", 1028), garbageArgs},
+		{"no cookie", 4, 2, "", garbageArgs},
+		{"version 2", 2, 2, cookie, strings.Replace(progMismatch, "00000002 00000004", "00000001 00000004", 1)},
+	} {
+		var w xdr.Writer
+		if !nfsTable().answer(nlm(c.version, c.proc, c.args), remoteTCP, &w) {
+			t.Errorf("%s: no answer", c.name)
+		} else if want := unhex(t, c.want); !bytes.Equal(w.B, want) {
+			t.Errorf("%s:\n got %x\nwant %x", c.name, w.B, want)
 		}
 	}
 }
@@ -216,7 +254,7 @@ func TestAnswer_LocalPrograms(t *testing.T) {
 	step("v2 GETPORT over UDP", remoteUDP, 2, 3, "000186b5 00000004 00000011 00000000", success+"00000053")
 	step("v4 GETADDR", remoteUDP, 4, 3, rpcbLock, success+"0000000e 3139322e302e322e312e302e38330000")
 	step("v2 UNSET takes both", localRoot, 2, 2, "000186b5 00000004 00000000 00000000", isTrue)
-	step("v2 GETPORT of what is absent", remoteUDP, 2, 3, "000186b5 00000004 00000006 00000000", success+"00000801")
+	step("v2 GETPORT of none", remoteUDP, 2, 3, "000186b5 00000004 00000006 00000000", success+"0000006f")
 	if n := len(tab.set); n != 0 {
 		t.Errorf("%d entries left", n)
 	}

@@ -55,10 +55,11 @@
 // answer is FALSE. There is no AF_UNIX socket, since it is rpcbind's: programs fall
 // back to loopback, but `rpcinfo -p` without a host does not.
 //
-// Of a program that clients look for and nobody serves, the lock manager, they are
-// given the node's address, at which it is PROG_UNAVAIL ([Config.Absent]): a lock
-// then fails, where a client without an address would ask for ever. It is in no
-// list, and the host's own lockd may register its entry, for servers that call it.
+// Clients look for the lock manager (program 100021), which nobody serves. They
+// are sent to ourselves, where each lock is refused (locks.go): it fails with
+// ENOLCK, where a client without an address would ask for ever. That is in no list,
+// and the host's own lockd may register its entry, for servers that call it back.
+// With the host's rpcbind there is nothing of this.
 //
 // GETADDR gives an address that the caller can reach: that at which it asked, for
 // a program that listens on all of them. CALLIT, BCAST and INDIRECT are

@@ -48,8 +48,13 @@ func (t *table) answer(rec []byte, from origin, w *xdr.Writer) bool {
 	if err := rpc.ParseCall(rec, &call, nil); err != nil {
 		return !from.isUDP() && rpc.AppendError(w, call.XID, err)
 	}
-	begin := w.Len()
+	begin, serve := w.Len(), t.serve
 	switch {
+	case call.Prog == lockProgram && (call.Vers == 2 || call.Vers < lockLow || call.Vers > lockHigh):
+		rpc.AppendProgMismatch(w, call.XID, lockLow, lockHigh)
+		return true
+	case call.Prog == lockProgram:
+		serve = refuseLock
 	case call.Prog != program:
 		rpc.AppendProgUnavail(w, call.XID)
 		return true
@@ -58,7 +63,7 @@ func (t *table) answer(rec []byte, from origin, w *xdr.Writer) bool {
 		return true
 	}
 	rpc.BeginReply(w, call.XID)
-	err := t.serve(&call, from, w)
+	err := serve(&call, from, w)
 	if err == nil && from.isUDP() && w.Len()-begin > maxDatagram {
 		err = rpc.ErrSystem
 	}

@@ -72,7 +72,7 @@ func (c *limitsConfig) limits() nfs.Limits {
 const (
 	minRecord     = mebibyte + 16<<10
 	minTime       = time.Second
-	minIdleTime   = 5 * time.Minute // the Linux client's own (XS_IDLE_DISC_TO, net/sunrpc/xprtsock.c)
+	minIdleTime   = 5*time.Minute + 30*time.Second // over the Linux client's own (XS_IDLE_DISC_TO, net/sunrpc/xprtsock.c)
 	minConnBytes  = 2 * minRecord
 	maxLimitCount = 1 << 20
 	maxLimitBytes = 1 << 40

@@ -28,9 +28,10 @@
 //
 // Host names are resolved in the background, at first at once and then every
 // minute; a call never waits for it. A name that does not resolve matches
-// nobody. One that did and does not any more is asked for again every 15 s and
-// keeps its addresses for an hour ([KeepTime]). The search list, the hosts file
-// and the name servers are those of the node, so that two nodes may differ.
+// nobody, as one that the name service says is not there any more. While the name
+// service itself fails, names are asked for again every 15 s and keep their
+// addresses for an hour ([KeepTime]). The search list, the hosts file and the name
+// servers are those of the node, so that two nodes may differ.
 //
 // # Format
 //

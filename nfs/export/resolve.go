@@ -2,7 +2,8 @@ package export
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,8 +17,8 @@ const (
 	lookupTime   = 5 * time.Second  // for one look-up
 	refreshTime  = time.Minute      // between two look-ups of a name
 	retryTime    = 15 * time.Second // the same after one that failed
-	// KeepTime is for how long a name that cannot be resolved any more keeps the
-	// addresses that it had.
+	// KeepTime is for how long a name keeps the addresses that it had while the
+	// name service fails.
 	KeepTime = time.Hour
 )
 
@@ -112,7 +113,7 @@ func (x *Exports) lookup(ctx context.Context, name string) {
 	}
 	addrs = tidy(addrs)
 	if err == nil && len(addrs) == 0 {
-		err = fmt.Errorf("host %s has no addresses", name)
+		err = &net.DNSError{Err: "no addresses", Name: name, IsNotFound: true}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -140,16 +141,19 @@ func (x *Exports) lookup(ctx context.Context, name string) {
 }
 
 // failedLocked notes that a name was not resolved. It keeps its addresses for
-// KeepTime, so that a name server that is down locks nobody out at once.
+// KeepTime, so that a name server that is down locks nobody out at once. A name
+// that the name service says is not there has none from that moment on.
 func (x *Exports) failedLocked(name string, h *host, now time.Time, err error) {
 	h.due = now.Add(retryTime)
+	var dns *net.DNSError
+	gone := errors.As(err, &dns) && dns.IsNotFound
 	if !h.failed {
 		h.failed = true
-		x.log.Warn("a host name of an export does not resolve", "host", name, "err", err, "keeps_addresses_for", KeepTime, "addresses", len(h.addrs))
+		x.log.Warn("a host name of an export does not resolve", "host", name, "err", err, "addresses", len(h.addrs))
 	}
-	if h.addrs != nil && now.Sub(h.good) >= KeepTime {
+	if h.addrs != nil && (gone || now.Sub(h.good) >= KeepTime) {
 		h.addrs = nil
-		x.log.Warn("a host name of an export has not resolved for too long and matches nobody now", "host", name)
+		x.log.Warn("a host name of an export matches nobody now", "host", name, "err", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -43,10 +44,16 @@ func (n *names) LookupNetIP(ctx context.Context, network, host string) ([]netip.
 		return nil, ctx.Err()
 	}
 	if network != "ip" || len(addrs) == 0 {
-		return nil, errors.New("no such host")
+		return nil, errors.New("server misbehaving")
+	}
+	if addrs[0] == gone {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
 	return addrs, nil
 }
+
+// gone stands for a name that the name service says is not there.
+var gone = netip.IPv4Unspecified()
 
 // set gives a name its addresses from now on.
 func (n *names) set(host string, addrs ...string) {
@@ -157,6 +164,23 @@ func TestHosts_ThatFailKeepTheirAddressesForAnHour(t *testing.T) {
 		synctest.Wait()
 		if uidOf(x, "10.0.0.3") != 5 {
 			t.Error("a name that resolves again is not seen within its retry time")
+		}
+	})
+}
+
+func TestHosts_ThatAreGoneMatchNobody(t *testing.T) {
+	resolving(t, func(t *testing.T, n *names, x *export.Exports) {
+		n.set("web", "10.0.0.1")
+		set(t, x, "web(anonuid=5)")
+		synctest.Wait()
+		if uidOf(x, "10.0.0.1") != 5 {
+			t.Fatal("the name does not resolve")
+		}
+		n.set("web", gone.String())
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		if uidOf(x, "10.0.0.1") != 0 {
+			t.Error("a name that is not there any more keeps its addresses")
 		}
 	})
 }

@@ -9,9 +9,9 @@
 //	clientcheck lock fcntl|flock FILE
 //
 // The first form works on one volume through a mount of each node. The second formats and starts a data node on this
-// very machine. It mounts it and the other node by their addresses alone, beside a rpcbind and rpc.statd that serve this
-// machine's client. Then it mounts it here, and writes and reads several times the
-// machine's memory: a node must go on serving while its own kernel waits for it to take dirty pages. The third asks for
+// very machine, mounts it here, and writes and reads several times the machine's memory: a node must go on serving while
+// its own kernel waits for it to take dirty pages. Then it mounts this node and the other one by their addresses alone,
+// beside a rpcbind and rpc.statd that serve this machine's client. The third asks for
 // one lock and prints what became of it; the second runs it.
 //
 // # Contract

@@ -193,6 +193,28 @@ func TestRaft_SetState(t *testing.T) {
 	}
 }
 
+func TestReplica_SetDuplicates(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m, err := metrics.NewReplica(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.SetDuplicates(7, 700, 1000, 3, 2)
+	m.SetDuplicates(5, 500, 900, 4, 0) // the last two are what came since
+	got := series(t, reg)
+	for key, want := range map[string]float64{
+		"twofold_replica_duplicate_records":       5,
+		"twofold_replica_duplicate_bytes":         500,
+		"twofold_replica_duplicate_limit_bytes":   900,
+		"twofold_replica_duplicate_evicted_total": 7,
+		"twofold_replica_duplicate_hits_total":    2,
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %v", key, got[key], want)
+		}
+	}
+}
+
 // A package under test passes nil and must not care.
 func TestNilReceivers(t *testing.T) {
 	var n *metrics.NFS
@@ -216,6 +238,7 @@ func TestNilReceivers(t *testing.T) {
 	s.Forwarded()
 	s.ReadRound(1)
 	s.SetState(1, 1)
+	s.SetDuplicates(1, 1, 1, 1, 1)
 	s.SetPeerLag("b", 1)
 }
 

@@ -19,6 +19,26 @@ type Replica struct {
 	dataBytes     prometheus.Gauge
 	peerLag       *prometheus.GaugeVec
 	free          *prometheus.GaugeVec
+	duplicates    duplicates
+}
+
+// duplicates are the collectors of the duplicate request cache.
+type duplicates struct {
+	records prometheus.Gauge
+	bytes   prometheus.Gauge
+	limit   prometheus.Gauge
+	evicted prometheus.Counter
+	hits    prometheus.Counter
+}
+
+func newDuplicates() duplicates {
+	return duplicates{
+		records: gauge("twofold_replica_duplicate_records", "Answers that are remembered for calls that come again."),
+		bytes:   gauge("twofold_replica_duplicate_bytes", "Bytes that these answers count against the limit."),
+		limit:   gauge("twofold_replica_duplicate_limit_bytes", "Limit of these bytes that is in force, the same at both nodes."),
+		evicted: counter("twofold_replica_duplicate_evicted_total", "Answers that this node forgot before their time, because of the limit."),
+		hits:    counter("twofold_replica_duplicate_hits_total", "Calls that this node found done already, and answered as at first."),
+	}
 }
 
 // NewReplica registers the collectors of the store on reg.
@@ -58,9 +78,12 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 			Name: "twofold_replica_free_bytes",
 			Help: "Bytes that a data node can still take, its reserve excluded, as this node knows it.",
 		}, []string{"member"}),
+		duplicates: newDuplicates(),
 	}
+	d := &m.duplicates
 	return m, register(reg, m.batchOps, m.batchBytes, m.batchDuration, m.applyDuration, m.forwarded,
-		m.readRounds, m.readWaiters, m.inodes, m.dataBytes, m.peerLag, m.free)
+		m.readRounds, m.readWaiters, m.inodes, m.dataBytes, m.peerLag, m.free,
+		d.records, d.bytes, d.limit, d.evicted, d.hits)
 }
 
 // ObserveBatch notes one batch that was proposed and has been committed.
@@ -103,6 +126,20 @@ func (m *Replica) SetState(inodes, bytes uint64) {
 	}
 	m.inodes.Set(float64(inodes))
 	m.dataBytes.Set(float64(bytes))
+}
+
+// SetDuplicates notes how full the duplicate request cache is, and what
+// happened in it since the last time.
+func (m *Replica) SetDuplicates(records, bytes, limit, evicted, hits uint64) {
+	if m == nil {
+		return
+	}
+	d := &m.duplicates
+	d.records.Set(float64(records))
+	d.bytes.Set(float64(bytes))
+	d.limit.Set(float64(limit))
+	d.evicted.Add(float64(evicted))
+	d.hits.Add(float64(hits))
 }
 
 // SetPeerLag notes how many committed entries a member still lacks. The peer

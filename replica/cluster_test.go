@@ -28,6 +28,7 @@ type pair struct {
 	nodes  map[string]*raftlog.Node
 	stores map[string]*replica.Store
 	timing map[string]raftlog.Timing
+	limits map[string]uint64         // replica.Config.DuplicateBytes
 	free   map[string]*atomic.Uint64 // bytes on the nodes' disks
 }
 
@@ -86,6 +87,8 @@ func (p *pair) start(name string) {
 			Format:       command.Format{RootMode: 0o755},
 			ReserveBytes: reserve,
 			Logger:       logger,
+
+			DuplicateBytes: p.limits[name],
 		})
 		if err != nil {
 			p.t.Fatal(err)

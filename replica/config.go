@@ -3,12 +3,14 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"twofold/metrics"
 	"twofold/raftlog"
 	"twofold/replica/command"
+	"twofold/replica/duplicate"
 	"twofold/replica/state"
 	"twofold/replica/vfs"
 )
@@ -55,6 +57,11 @@ type Config struct {
 	// that, at any data node, changes that need space are refused with NoSpace.
 	// Default 256 MiB.
 	ReserveBytes uint64
+	// DuplicateBytes bounds the duplicate request cache, from
+	// duplicate.MinBytes to duplicate.MaxBytes. It is a part of the state, so
+	// the value of the node that leads holds at both: they should agree.
+	// Default 128 MiB.
+	DuplicateBytes uint64
 	// FreeBytes tells what is free on the disk. Default: the file system that
 	// holds Dir is asked. Tests have disks of their own.
 	FreeBytes func() (uint64, error)
@@ -74,6 +81,13 @@ func (c *Config) withDefaults() error {
 	}
 	if c.ReserveBytes == 0 {
 		c.ReserveBytes = 256 << 20
+	}
+	if c.DuplicateBytes == 0 {
+		c.DuplicateBytes = duplicate.DefaultBytes
+	}
+	if c.DuplicateBytes < duplicate.MinBytes || c.DuplicateBytes > duplicate.MaxBytes {
+		return fmt.Errorf("replica: a duplicate request cache of %d bytes: choose from %d to %d",
+			c.DuplicateBytes, uint64(duplicate.MinBytes), uint64(duplicate.MaxBytes))
 	}
 	if c.FreeBytes == nil {
 		dir := c.Dir

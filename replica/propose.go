@@ -184,9 +184,14 @@ func (s *Store) beginTerm(lost <-chan struct{}) bool {
 	if _, err := s.mutate(ctx, &vfs.Call{}, &command.Nop{}); err != nil {
 		return false
 	}
-	if _, err := s.state.Volume(); err == nil {
-		return true
+	if _, err := s.state.Volume(); err != nil && !s.format(ctx) {
+		return false
 	}
+	return s.setLimits(ctx)
+}
+
+// format makes the volume and reports whether it is there.
+func (s *Store) format(ctx context.Context) bool {
 	format, err := s.newFormat()
 	if err != nil {
 		s.fail(err)
@@ -197,4 +202,23 @@ func (s *Store) beginTerm(lost <-chan struct{}) bool {
 		s.fail(fmt.Errorf("replica: the volume cannot be formatted as configured: %s", res.Kind))
 	}
 	return err == nil
+}
+
+// setLimits brings this leader's limits into the state, where they hold for both
+// nodes, and reports whether they are there.
+func (s *Store) setLimits(ctx context.Context) bool {
+	have, want := s.state.Duplicates().Limit, s.cfg.DuplicateBytes
+	if have == want {
+		return true
+	}
+	res, err := s.mutate(ctx, &vfs.Call{}, &command.SetLimits{DuplicateBytes: want})
+	if err != nil {
+		return false
+	}
+	if res.Kind != vfs.OK {
+		s.fail(fmt.Errorf("replica: a duplicate request cache of %d bytes: %s", want, res.Kind))
+		return false
+	}
+	s.logger.Info("the limit of the duplicate request cache is this node's now", "limit_bytes", want, "before_bytes", have)
+	return true
 }

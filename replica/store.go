@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -206,6 +205,9 @@ func (s *Store) Digest() (digest [32]byte, index uint64, err error) { return s.s
 // Stats returns the inodes in use and the bytes stored.
 func (s *Store) Stats() (inodes, bytes uint64) { return s.state.Stats() }
 
+// Duplicates says how full the duplicate request cache is.
+func (s *Store) Duplicates() state.Duplicates { return s.state.Duplicates() }
+
 // newFormat makes the format command of a new volume.
 func (s *Store) newFormat() (command.Format, error) {
 	f := s.cfg.Format
@@ -216,19 +218,4 @@ func (s *Store) newFormat() (command.Format, error) {
 		return f, fmt.Errorf("replica: random numbers: %w", err)
 	}
 	return f, nil
-}
-
-// runReport brings the state's size into the metrics.
-func (s *Store) runReport() {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		inodes, bytes := s.state.Stats()
-		s.metrics.SetState(inodes, bytes)
-		select {
-		case <-tick.C:
-		case <-s.stopped:
-			return
-		}
-	}
 }

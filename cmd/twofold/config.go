@@ -10,6 +10,7 @@ import (
 
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
+	"twofold/replica/duplicate"
 	"twofold/replica/state"
 )
 
@@ -39,6 +40,7 @@ type config struct {
 	LogStore      string         `yaml:"log_store"`
 	Memory        memoryConfig   `yaml:"memory"`
 	Reserve       byteSize       `yaml:"reserve"`
+	Duplicates    byteSize       `yaml:"duplicates"`
 	Log           logConfig      `yaml:"log"`
 }
 
@@ -86,12 +88,13 @@ type logConfig struct {
 // defaultConfig has the value of every key that the file leaves out.
 func defaultConfig() *config {
 	return &config{
-		NFS:      defaultNFS(),
-		Volume:   volumeConfig{RootMode: defaultRootMode, BlockSize: state.DefaultBlockSize},
-		LogStore: logStores[0],
-		Memory:   memoryConfig{Cache: defaultCache, Memtable: defaultMemtable},
-		Reserve:  defaultReserve,
-		Log:      logConfig{Level: "info", Format: "text"},
+		NFS:        defaultNFS(),
+		Volume:     volumeConfig{RootMode: defaultRootMode, BlockSize: state.DefaultBlockSize},
+		LogStore:   logStores[0],
+		Memory:     memoryConfig{Cache: defaultCache, Memtable: defaultMemtable},
+		Reserve:    defaultReserve,
+		Duplicates: duplicate.DefaultBytes,
+		Log:        logConfig{Level: "info", Format: "text"},
 	}
 }
 

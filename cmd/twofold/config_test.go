@@ -151,6 +151,8 @@ func TestConfig_Mistakes(t *testing.T) {
 		{"cache", "", "memory: {cache: 1MiB}\n", "memory.cache: 1MiB is too little: use at least 8MiB"},
 		{"limit", "", "memory: {limit: 64MiB}\n", "memory.limit: 64MiB is too little"},
 		{"reserve", "", "reserve: 1\n", "reserve: 1 is too little"},
+		{"few duplicates", "", "duplicates: 64KiB\n", "duplicates: 64KiB: choose from 1MiB to 16GiB"},
+		{"many duplicates", "", "duplicates: 17GiB\n", "duplicates: 17GiB: choose from 1MiB to 16GiB"},
 		{"log store", "", "log_store: tape\n", `log_store: "tape" is not known: use `},
 		{"log level", "", "log: {level: loud}\n", `log.level: "loud" is not known`},
 		{"log format", "", "log: {format: xml}\n", `log.format: "xml" is not known`},

@@ -10,6 +10,7 @@ import (
 
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
+	"twofold/replica/duplicate"
 	"twofold/replica/state"
 )
 
@@ -197,6 +198,9 @@ func (c *config) validateResources(m *mistakes) {
 	if c.Reserve < minReserve {
 		m.add("reserve: %s is too little to keep the log out of danger: use at least %s", c.Reserve, minReserve)
 	}
+	if c.Duplicates < duplicate.MinBytes || c.Duplicates > duplicate.MaxBytes {
+		m.add("duplicates: %s: choose from %s to %s", c.Duplicates, byteSize(duplicate.MinBytes), byteSize(duplicate.MaxBytes))
+	}
 	if !slices.Contains(logStores, c.LogStore) {
 		m.add("log_store: %q is not known: use %s", c.LogStore, strings.Join(logStores, " or "))
 	}
@@ -206,9 +210,10 @@ func (c *config) validateResources(m *mistakes) {
 	if c.Memory.Memtable < minMemtable {
 		m.add("memory.memtable: %s is too little: use at least %s", c.Memory.Memtable, minMemtable)
 	}
-	floor := max(minMemoryLimit, c.Memory.Cache+memtables*c.Memory.Memtable)
+	// About half of what a remembered answer counts is in memory.
+	floor := max(minMemoryLimit, c.Memory.Cache+memtables*c.Memory.Memtable+c.Duplicates/2)
 	if c.Memory.Limit != 0 && c.Memory.Limit < floor {
-		m.add("memory.limit: %s is too little for this cache and memtable: use at least %s, or 0 for no limit", c.Memory.Limit, floor)
+		m.add("memory.limit: %s is too little for this cache, memtable and duplicates: use at least %s, or 0 for no limit", c.Memory.Limit, floor)
 	}
 	if !slices.Contains(logLevels, c.Log.Level) {
 		m.add("log.level: %q is not known: use %s", c.Log.Level, strings.Join(logLevels, ", "))

@@ -41,9 +41,10 @@ func (n *node) openStore() error {
 			RootGID:   v.RootGID,
 			RootMode:  uint32(v.RootMode),
 		},
-		ReserveBytes: uint64(n.cfg.Reserve),
-		Logger:       n.log,
-		Metrics:      n.metrics.replica,
+		ReserveBytes:   uint64(n.cfg.Reserve),
+		DuplicateBytes: uint64(n.cfg.Duplicates),
+		Logger:         n.log,
+		Metrics:        n.metrics.replica,
 	})
 	return err
 }

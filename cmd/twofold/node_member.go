@@ -75,9 +75,7 @@ func (n *node) publishSelf(ctx context.Context, p *nodeParts) error {
 }
 
 // publishWitness publishes, at the leader, what the witness's streams say of
-// its addresses: it has no store of its own to do so. Each stream names the address
-// that it uses itself, so they gather in the record as long as the witness is
-// the same.
+// its addresses: it has no store of its own to do so.
 func (n *node) publishWitness(ctx context.Context, p *nodeParts) error {
 	if st, _ := p.raft.Watch(); !st.IsLeader {
 		return nil
@@ -87,21 +85,29 @@ func (n *node) publishWitness(ctx context.Context, p *nodeParts) error {
 		if m.Role != raftlog.RoleWitness || !ok || info.NodeID.IsZero() {
 			continue
 		}
-		addrs := slices.DeleteFunc(info.Addrs, netip.Addr.IsLoopback)
-		members, _ := p.store.Members()
-		for _, old := range members {
-			if old.Name == m.Name && old.ID == info.NodeID {
-				addrs = append(addrs, old.Addrs...)
-			}
-		}
-		if len(addrs) == 0 {
+		known, _ := p.store.Members()
+		record := gathered(known, vfs.Member{Name: m.Name, ID: info.NodeID, Addrs: info.Addrs})
+		if len(record.Addrs) == 0 {
 			continue
 		}
-		if err := p.store.PublishMember(ctx, vfs.Member{Name: m.Name, ID: info.NodeID, Addrs: addrs}); err != nil {
+		if err := p.store.PublishMember(ctx, record); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// gathered is the record of a member that says at each stream only by which
+// address it came: what it said before stays, as long as its directory is the
+// same. Loopback is every node's own and says nothing to others.
+func gathered(known []vfs.Member, said vfs.Member) vfs.Member {
+	said.Addrs = slices.DeleteFunc(slices.Clone(said.Addrs), netip.Addr.IsLoopback)
+	for _, old := range known {
+		if old.Name == said.Name && old.ID == said.ID {
+			said.Addrs = append(said.Addrs, old.Addrs...)
+		}
+	}
+	return said
 }
 
 // hostAddrs returns the addresses of all interfaces that are up.

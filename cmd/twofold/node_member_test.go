@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"twofold/nfs/client"
+	"twofold/replica/vfs"
 )
 
 func TestUsefulAddrs(t *testing.T) {
@@ -25,6 +26,25 @@ func TestUsefulAddrs(t *testing.T) {
 	} {
 		if got := usefulAddrs(c.all); !slices.Equal(got, c.want) {
 			t.Errorf("of %v: %v, want %v", c.all, got, c.want)
+		}
+	}
+}
+
+// The witness's addresses gather while it is the same one.
+func TestGathered(t *testing.T) {
+	one, two, lo := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("127.0.0.1")
+	known := []vfs.Member{{Name: "a", ID: [16]byte{1}, Addrs: []netip.Addr{lo}}, {Name: "w", ID: [16]byte{2}, Addrs: []netip.Addr{one}}}
+	for _, c := range []struct {
+		said vfs.Member
+		want []netip.Addr
+	}{
+		{vfs.Member{Name: "w", ID: [16]byte{2}, Addrs: []netip.Addr{lo, two}}, []netip.Addr{two, one}},
+		{vfs.Member{Name: "w", ID: [16]byte{3}, Addrs: []netip.Addr{two}}, []netip.Addr{two}}, // formatted anew
+		{vfs.Member{Name: "w", ID: [16]byte{2}}, []netip.Addr{one}},
+		{vfs.Member{Name: "v", ID: [16]byte{2}, Addrs: []netip.Addr{lo}}, nil},
+	} {
+		if got := gathered(known, c.said); !slices.Equal(got.Addrs, c.want) {
+			t.Errorf("%+v: %v, want %v", c.said, got.Addrs, c.want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"twofold/replica/command"
+	"twofold/replica/duplicate"
 	"twofold/replica/vfs"
 )
 
@@ -74,7 +75,6 @@ func (s *State) mayApply(index uint64) (skip bool, err error) {
 // apply runs one command. Time moves on with each, whatever its verdict.
 func (t *txn) apply(cmd *command.Command) vfs.Result {
 	t.super.lastTime = max(cmd.Time, t.super.lastTime+1)
-	t.turn()
 	c := &call{
 		txn: t, cred: cmd.Cred, now: t.super.lastTime, seed: cmd.Seed,
 		noSpace: cmd.Flags&command.FlagNoSpace != 0,
@@ -124,6 +124,8 @@ func (c *call) change(op any) vfs.Result {
 		return c.rename(op)
 	case *vfs.OpLink:
 		return c.link(op)
+	case *command.SetLimits:
+		return c.setLimits(op)
 	default:
 		r, ok := c.changeTable(op)
 		if !ok {
@@ -143,6 +145,7 @@ func (c *call) format(volume uint32, f *command.Format) vfs.Result {
 	}
 	c.super.Volume = vfs.Volume{ID: volume, UUID: f.UUID, HandleKey: f.HandleKey, BlockSize: f.BlockSize}
 	c.super.nextIno = vfs.RootIno
+	c.super.answerLimit = duplicate.DefaultBytes
 	root := c.newNode(vfs.RootIno, vfs.TypeDir, f.RootMode&vfs.ModeMask)
 	// The root's generation is zero, so that its handle is known before any
 	// other: vfs.Ref{Ino: vfs.RootIno}.

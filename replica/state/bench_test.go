@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"twofold/replica/command"
+	"twofold/replica/duplicate"
 	"twofold/replica/state"
 	"twofold/replica/vfs"
 )
@@ -63,6 +64,49 @@ func BenchmarkApply_Create(b *testing.B) {
 			}
 		})
 	}
+}
+
+// The duplicate request cache at its limit: each call that is remembered drives
+// another one out.
+func BenchmarkApply_FullDuplicates(b *testing.B) {
+	h := benchHarness(b)
+	h.benchApply(h.decoded(&command.SetLimits{DuplicateBytes: duplicate.MinBytes}))
+	cmds := make([]command.Command, 64)
+	for i := 0; b.Loop(); i++ {
+		cmds[i%64] = command.Command{Header: command.Header{Volume: testVolume}, Op: idle(h)}
+		if i%64 == 63 {
+			h.benchApply(cmds...)
+		}
+	}
+}
+
+// Open with a duplicate request cache of the default size, all of it in files.
+func BenchmarkOpen_FullDuplicates(b *testing.B) {
+	h := &harness{t: b, clock: t0, opts: state.Options{Logger: quiet()}}
+	dir := b.TempDir()
+	reopen := func() {
+		if h.close(); h.s == nil {
+			s, err := state.Open(dir, h.opts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			h.s = s
+		}
+	}
+	reopen()
+	b.Cleanup(h.close)
+	h.benchApply(h.decoded(formatOp(state.DefaultBlockSize)))
+	cmds := make([]command.Command, command.MaxBatchOps)
+	for h.s.Duplicates().Forced < 100_000 {
+		for i := range cmds {
+			cmds[i] = command.Command{Header: command.Header{Volume: testVolume}, Op: idle(h)}
+		}
+		h.benchApply(cmds...)
+	}
+	for b.Loop() {
+		reopen()
+	}
+	b.ReportMetric(float64(h.s.Duplicates().Records), "records")
 }
 
 func BenchmarkApply_Write4K(b *testing.B) {

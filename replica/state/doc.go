@@ -65,10 +65,11 @@
 //	0x12 dirent   id, dir u64, name           ino u64, cookie u64
 //	0x13 cookie   id, dir u64, cookie u64     ino u64, name
 //	0x14 block    id, ino u64, number u64     bytes up to the last one written
+//	0x20 answer   id, sequence number u64     a call and its answer
 //	0x25 export   id [, place u32]            tagged fields: the table, an entry
 //	0x26 member   id, name                    tagged fields
 //	0x28 mount    id, time of adding u64      tagged fields
-//	0x20-0x27     the others: see keys.go
+//	0x21-0x27     the others: see keys.go
 //
 // All integers are big endian. A hole has no block record. docs/formats.md
 // describes every record.

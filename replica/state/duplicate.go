@@ -1,119 +1,227 @@
 package state
 
 import (
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"twofold/replica/command"
+	"twofold/replica/duplicate"
 	"twofold/replica/vfs"
 )
-
-// DuplicateLife is the least time, by the log's clock, for which the answer to
-// a call is remembered. It is forgotten before twice that has passed, unless no
-// command comes. A Linux client on TCP repeats a call as soon as it has a new
-// connection, so what counts is how long a node may be away.
-const DuplicateLife = vfs.Time(5 * time.Minute)
 
 // The duplicate request cache holds the answers to calls that bear an identity
 // (rule R11). Because it is part of the state, and apply alone looks into it, a
 // call that is in the log twice, from whichever node, has one effect and one
 // answer, also after a restart and at another leader.
 //
-// Answers are kept by generation, and the generation is the first part of their
-// key. A new one begins when DuplicateLife of log time has passed since the
-// last began, at most once for each log entry; the one before the last is then
-// dropped whole, by one range deletion. So an answer outlives at least one full
-// generation, and one jump of the clock can end only the generation that is
-// current.
+// Records have consecutive sequence numbers in log order, which are their keys.
+// State.calls knows them all: it finds a record by its call without a look at
+// the store, and says at the end of each entry which ones leave (package
+// duplicate has the rule). A record is set once and deleted once.
 type duplicates struct {
-	generation uint64
-	since      vfs.Time // log time at which the generation began
+	nextAnswer  uint64 // sequence number of the next record
+	answerLimit uint64 // bytes of all records, set by command.SetLimits
+	answers     uint64 // records, and their bytes as they count against the limit
+	answerBytes uint64
 }
 
-// answered is one call of the entry that is being applied.
-type answered struct {
-	id  vfs.CallID
-	res vfs.Result
+// Duplicates says how full the duplicate request cache is.
+type Duplicates struct {
+	Records uint64
+	Bytes   uint64 // in the store, and duplicate.Overhead for each
+	Limit   uint64 // of Bytes; zero before the volume is formatted
+	Forced  uint64 // records that went only because of the limit, since Open
+	Hits    uint64 // calls that were answered from it, since Open
 }
 
-// turn begins a new generation if it is time.
-func (t *txn) turn() {
-	d := &t.super.duplicates
-	if t.turned || t.super.lastTime-d.since < DuplicateLife {
-		return
-	}
-	t.turned = true
-	d.generation++
-	d.since = t.super.lastTime
+// Duplicates returns how full the duplicate request cache is.
+func (s *State) Duplicates() Duplicates {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	d := &s.mu.super.duplicates
+	return Duplicates{Records: d.answers, Bytes: d.answerBytes, Limit: d.answerLimit, Forced: s.mu.forced, Hits: s.mu.hits}
+}
+
+// answers are the records that one entry makes.
+type answers struct {
+	first   uint64 // sequence number of the first
+	results []vfs.Result
+	ends    []int // of the values in values
+	values  []byte
+	gone    []uint64 // sequence numbers of those that leave
+	forced  int
+	hits    int // commands that were answered without effect
+}
+
+func (a *answers) begin(next uint64) {
+	clear(a.results)
+	a.first, a.forced, a.hits = next, 0, 0
+	a.results, a.ends, a.values, a.gone = a.results[:0], a.ends[:0], a.values[:0], a.gone[:0]
 }
 
 // answer returns what was answered to a call, if it is remembered.
 func (t *txn) answer(id vfs.CallID) (vfs.Result, bool) {
-	if i, ok := t.answers[id]; ok {
-		return t.answerOrder[i].res, true
+	seq, ok := t.s.calls.Find(id)
+	if !ok {
+		return vfs.Result{}, false
 	}
-	now := t.super.duplicates.generation
-	for _, g := range [2]uint64{now, now - 1} {
-		if g > now || t.err != nil {
-			break // there is none before the first
-		}
-		t.keyBuf = duplicateKey(t.keyBuf[:0], t.super.ID, g, id)
-		v, closer, err := t.s.db.Get(t.keyBuf)
-		if err == pebble.ErrNotFound {
-			continue
-		}
-		if err != nil {
-			t.fail(asCorrupt(err))
-			break
-		}
-		res, err := command.DecodeResult(v)
-		if err != nil {
-			t.fail(corrupt(t.keyBuf, "answer: %v", err))
-		}
-		if err := closer.Close(); err != nil {
-			t.fail(fmt.Errorf("state: answer: %w", err))
-		}
-		return res, true
+	t.answers.hits++
+	if seq >= t.answers.first {
+		return t.answers.results[seq-t.answers.first], true
 	}
-	return vfs.Result{}, false
+	t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, seq)
+	v, err := t.s.get(t.keyBuf)
+	if err != nil {
+		t.fail(err)
+		return vfs.Result{}, true
+	}
+	known, _, body, err := decodeAnswer(t.keyBuf, v)
+	if err != nil || known != id {
+		t.fail(errors.Join(err, corrupt(t.keyBuf, "not the answer that the index has there")))
+		return vfs.Result{}, true
+	}
+	res, err := command.DecodeResult(body)
+	if err != nil {
+		t.fail(corrupt(t.keyBuf, "answer: %v", err))
+	}
+	return res, true
 }
 
 // remember keeps the answer to a call.
 func (t *txn) remember(id vfs.CallID, res vfs.Result) {
-	t.answers[id] = len(t.answerOrder)
-	t.answerOrder = append(t.answerOrder, answered{id, res})
+	a := &t.answers
+	start := len(a.values)
+	a.values = appendAnswer(a.values, id, t.super.lastTime, &res)
+	a.ends = append(a.ends, len(a.values))
+	a.results = append(a.results, res)
+	err := t.s.calls.Add(duplicate.Record{
+		Seq: t.super.nextAnswer, ID: id, Time: t.super.lastTime, Bytes: answerBytes(len(a.values) - start),
+	})
+	if err != nil {
+		t.fail(err)
+	}
+	t.super.nextAnswer++
 }
 
-// fillAnswers writes the answers of this entry, and drops the generations that
-// are over.
+// answerBytes is what a record with a value of n bytes counts.
+func answerBytes(n int) uint32 { return uint32(answerKeyLen + n + duplicate.Overhead) }
+
+// fillAnswers writes the records of this entry, and deletes those that leave
+// at its end.
 func (t *txn) fillAnswers(b *pebble.Batch) error {
-	now := t.super.duplicates.generation
-	if t.turned && now > 1 {
-		from := appendPrefix(nil, tableDuplicate, t.super.ID)
-		to := be.AppendUint64(appendPrefix(nil, tableDuplicate, t.super.ID), now-1)
-		if err := b.DeleteRange(from, to, nil); err != nil {
+	a, start := &t.answers, 0
+	for i, end := range a.ends {
+		t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, a.first+uint64(i))
+		if err := b.Set(t.keyBuf, a.values[start:end], nil); err != nil {
+			return err
+		}
+		start = end
+	}
+	calls := t.s.calls
+	a.gone, a.forced = calls.Evict(t.super.lastTime, t.super.answerLimit, a.gone)
+	for _, seq := range a.gone {
+		t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, seq)
+		if err := b.Delete(t.keyBuf, nil); err != nil {
 			return err
 		}
 	}
-	for i := range t.answerOrder {
-		a := &t.answerOrder[i]
-		t.keyBuf = duplicateKey(t.keyBuf[:0], t.super.ID, now, a.id)
-		t.valueBuf = command.AppendResult(t.valueBuf[:0], &a.res)
-		if err := b.Set(t.keyBuf, t.valueBuf, nil); err != nil {
-			return err
-		}
+	t.super.answers, t.super.answerBytes = uint64(calls.Len()), calls.Bytes()
+	return nil
+}
+
+// setLimits changes what bounds the state. What is over the new limit leaves
+// with this entry and those after it.
+func (c *call) setLimits(op *command.SetLimits) vfs.Result {
+	if !validAnswerLimit(op.DuplicateBytes) {
+		return vfs.Result{Kind: vfs.Invalid}
+	}
+	c.super.answerLimit = op.DuplicateBytes
+	return vfs.Result{}
+}
+
+func validAnswerLimit(n uint64) bool { return n >= duplicate.MinBytes && n <= duplicate.MaxBytes }
+
+// loadAnswers builds the index of the records that there are. It must come to
+// what it was, or this node would evict others than its peer.
+func (s *State) loadAnswers() error {
+	super := &s.mu.super
+	if !super.formatted() {
+		return nil
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableDuplicate}, UpperBound: []byte{tableDuplicate + 1}})
+	if err != nil {
+		return asCorrupt(err)
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		err = s.loadAnswer(it)
+	}
+	if err = errors.Join(err, asCorrupt(it.Error()), asCorrupt(it.Close())); err != nil {
+		return err
+	}
+	if n, bytes := uint64(s.calls.Len()), s.calls.Bytes(); n != super.answers || bytes != super.answerBytes {
+		return fmt.Errorf("%w: %d answers of %d bytes are stored, the volume says %d of %d",
+			vfs.ErrCorrupt, n, bytes, super.answers, super.answerBytes)
 	}
 	return nil
 }
 
-func duplicateKey(b []byte, volume uint32, generation uint64, id vfs.CallID) []byte {
-	b = be.AppendUint64(appendPrefix(b, tableDuplicate, volume), generation)
+// loadAnswer takes the record at it into the index.
+func (s *State) loadAnswer(it *pebble.Iterator) error {
+	key := it.Key()
+	v, err := it.ValueAndErr()
+	if err != nil {
+		return asCorrupt(err)
+	}
+	super := &s.mu.super
+	if len(key) != answerKeyLen || be.Uint32(key[1:]) != super.ID {
+		return corrupt(key, "answer key of %d bytes in volume %d", len(key), super.ID)
+	}
+	id, at, _, err := decodeAnswer(key, v)
+	if err != nil {
+		return err
+	}
+	seq := be.Uint64(key[prefixLen:])
+	if seq >= super.nextAnswer || at > super.lastTime {
+		return corrupt(key, "answer at %d, beyond record %d at %d", at, super.nextAnswer, super.lastTime)
+	}
+	err = s.calls.Add(duplicate.Record{Seq: seq, ID: id, Time: at, Bytes: answerBytes(len(v))})
+	if err != nil {
+		return corrupt(key, "%v", err)
+	}
+	return nil
+}
+
+func answerKey(b []byte, volume uint32, seq uint64) []byte {
+	return be.AppendUint64(appendPrefix(b, tableDuplicate, volume), seq)
+}
+
+// answerHead is what precedes the result in the value of a record: the call's
+// identity and the log time of its command.
+const answerHead = 16 + 4*4 + 8 + 8
+
+func appendAnswer(b []byte, id vfs.CallID, at vfs.Time, res *vfs.Result) []byte {
 	b = append(b, id.Client[:]...)
 	b = be.AppendUint32(b, id.XID)
 	b = be.AppendUint32(b, id.Prog)
 	b = be.AppendUint32(b, id.Vers)
 	b = be.AppendUint32(b, id.Proc)
-	return be.AppendUint64(b, id.Sum)
+	b = be.AppendUint64(b, id.Sum)
+	b = be.AppendUint64(b, uint64(at))
+	return command.AppendResult(b, res)
+}
+
+// decodeAnswer splits a value. The result is left as it is: Open has no use
+// for it.
+func decodeAnswer(key, v []byte) (id vfs.CallID, at vfs.Time, result []byte, err error) {
+	if len(v) < answerHead {
+		return id, 0, nil, corrupt(key, "answer of %d bytes", len(v))
+	}
+	id = vfs.CallID{
+		Client: [16]byte(v),
+		XID:    be.Uint32(v[16:]), Prog: be.Uint32(v[20:]), Vers: be.Uint32(v[24:]), Proc: be.Uint32(v[28:]),
+		Sum: be.Uint64(v[32:]),
+	}
+	return id, vfs.Time(be.Uint64(v[40:])), v[answerHead:], nil
 }

@@ -28,6 +28,7 @@ func FormatKey() []byte             { return localKey(nil, localFormat) }
 func AppliedKey() []byte            { return localKey(nil, localApplied) }
 func SuperKey() []byte              { return superKey(nil, 1) }
 func InodeKey(ino vfs.Ino) []byte   { return inodeKey(nil, 1, ino) }
+func AnswerKey(n uint64) []byte     { return answerKey(nil, 1, n) }
 func BlockKey(ino, n uint64) []byte { return blockKey(nil, 1, vfs.Ino(ino), n) }
 func ExportsKey() []byte            { return exportsKey(nil, 1) }
 func ExportKey(place uint32) []byte { return exportKey(nil, 1, place) }
@@ -95,6 +96,7 @@ type checker struct {
 	names   map[vfs.Ino]uint32
 	subdirs map[vfs.Ino]uint32
 	entries map[vfs.Ino]uint64
+	answers uint64
 	used    map[vfs.Ino]uint64
 	all     []*inode
 }
@@ -150,15 +152,24 @@ func (c *checker) record(key, v []byte) error {
 	case tableExport, tableMember, tableMount:
 		return nil // checker.tables
 	case tableDuplicate:
-		g := be.Uint64(key[prefixLen:])
-		if now := c.s.mu.super.generation; len(key) != prefixLen+8+40 || g > now || g+1 < now {
-			return fmt.Errorf("answer %x in generation %d of %d", key, g, now)
-		}
-		_, err := command.DecodeResult(v)
-		return err
+		return c.answer(key, v)
 	default:
 		return fmt.Errorf("unknown key %x", key)
 	}
+}
+
+// answer checks that the index has a record, where it is.
+func (c *checker) answer(key, v []byte) error {
+	c.answers++
+	call, _, result, err := decodeAnswer(key, v)
+	if err != nil {
+		return err
+	}
+	if seq, ok := c.s.calls.Find(call); !ok || seq != be.Uint64(key[prefixLen:]) {
+		return fmt.Errorf("answer %x: the index says %d, %t", key, seq, ok)
+	}
+	_, err = command.DecodeResult(result)
+	return err
 }
 
 func (c *checker) dirent(dir vfs.Ino, d dirent) error {
@@ -210,17 +221,8 @@ func (c *checker) inodes() error {
 	if v := c.s.mu.super; v.inodes != uint64(len(c.all)) || v.bytes != bytes || len(c.used) != 0 {
 		return fmt.Errorf("volume says %d inodes and %d bytes, there are %d and %d", v.inodes, v.bytes, len(c.all), bytes)
 	}
+	if d := c.s.Duplicates(); d.Records != c.answers || d.Bytes != c.s.calls.Bytes() || d.Records != uint64(c.s.calls.Len()) {
+		return fmt.Errorf("%d answers are stored: %+v", c.answers, d)
+	}
 	return nil
-}
-
-// Answers counts the records of the duplicate request cache.
-func (s *State) Answers() (n int, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableDuplicate}, UpperBound: []byte{tableDuplicate + 1}})
-	if err != nil {
-		return 0, err
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		n++
-	}
-	return n, it.Close()
 }

@@ -20,7 +20,7 @@ const (
 	tableCookie byte = 0x13 // directory, cookie
 	tableBlock  byte = 0x14 // inode, block number
 
-	tableDuplicate byte = 0x20 // generation, call identity: the answer (duplicate.go)
+	tableDuplicate byte = 0x20 // sequence number: a call and its answer (duplicate.go)
 	tableLock      byte = 0x21 // reserved: NLM locks and who watches whom
 	tableQuota     byte = 0x22 // reserved
 	tableSnapshot  byte = 0x23 // reserved
@@ -41,9 +41,10 @@ const (
 
 // Lengths of keys and of their parts.
 const (
-	prefixLen   = 5
-	inodeKeyLen = prefixLen + 8
-	entryKeyLen = prefixLen + 16 // cookie and block keys
+	prefixLen    = 5
+	inodeKeyLen  = prefixLen + 8
+	entryKeyLen  = prefixLen + 16 // cookie and block keys
+	answerKeyLen = prefixLen + 8
 
 	exportKeyLen = prefixLen + 4
 	mountKeyLen  = prefixLen + 8

@@ -9,12 +9,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"twofold/replica/duplicate"
 	"twofold/replica/vfs"
 )
 
 // FormatVersion is the version of the keys and records that this program
 // reads and writes.
-const FormatVersion = 2
+const FormatVersion = 3
 
 // ErrFormat is returned by Open for a state of another format version.
 var ErrFormat = errors.New("state format not supported")
@@ -26,6 +27,7 @@ type State struct {
 	db    *pebble.DB
 	cache *lru.Cache[vfs.Ino, *inode] // only of what is committed
 	txn   *txn                        // of the apply goroutine, reused
+	calls *duplicate.Index            // of the apply goroutine: what is remembered
 
 	mounts *mountIndex // of the apply goroutine
 
@@ -36,6 +38,8 @@ type State struct {
 		super super
 		tables
 		applied, term uint64
+		forced        uint64 // answers that went because of the limit, since Open
+		hits          uint64 // calls that were answered with one, since Open
 		closed        bool
 	}
 
@@ -63,7 +67,7 @@ func Open(dir string, o Options) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", op, dir, asCorrupt(err))
 	}
-	s := &State{dir: dir, opts: o, db: db, cache: cache, failure: failure}
+	s := &State{dir: dir, opts: o, db: db, cache: cache, calls: duplicate.New(), failure: failure}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %s: %w", op, dir, err), db.Close())
 	}
@@ -91,6 +95,9 @@ func (s *State) load() error {
 	// The WAL is off, so what Open finds is in files: it is durable.
 	s.durable.index, s.durable.term = s.mu.applied, s.mu.term
 	if err := s.loadSuper(); err != nil {
+		return err
+	}
+	if err := s.loadAnswers(); err != nil {
 		return err
 	}
 	return s.loadTables()

@@ -8,7 +8,7 @@ import (
 const (
 	tagVolume   byte = 1 // 36 bytes: UUID, handle key, block size u32
 	tagCounters byte = 2 // 32 bytes: next inode, last time, inodes, bytes
-	tagAnswers  byte = 3 // 16 bytes: generation of remembered answers, its beginning
+	tagAnswers  byte = 3 // 32 bytes: duplicate request cache: next record, its limit, records, bytes
 )
 
 // super is the record of the volume: its constants and its counters.
@@ -35,9 +35,11 @@ func appendSuper(b []byte, v *super) []byte {
 	b = be.AppendUint64(b, uint64(v.lastTime))
 	b = be.AppendUint64(b, v.inodes)
 	b = be.AppendUint64(b, v.bytes)
-	b = append(b, tagAnswers, 16)
-	b = be.AppendUint64(b, v.generation)
-	b = be.AppendUint64(b, uint64(v.since))
+	b = append(b, tagAnswers, 32)
+	b = be.AppendUint64(b, v.nextAnswer)
+	b = be.AppendUint64(b, v.answerLimit)
+	b = be.AppendUint64(b, v.answers)
+	b = be.AppendUint64(b, v.answerBytes)
 	return append(b, v.unknown...)
 }
 
@@ -54,8 +56,9 @@ func decodeSuper(key, b []byte) (super, error) {
 		case tag == tagCounters && len(f) == 32:
 			v.nextIno, v.lastTime = vfs.Ino(be.Uint64(f)), vfs.Time(be.Uint64(f[8:]))
 			v.inodes, v.bytes = be.Uint64(f[16:]), be.Uint64(f[24:])
-		case tag == tagAnswers && len(f) == 16:
-			v.generation, v.since = be.Uint64(f), vfs.Time(be.Uint64(f[8:]))
+		case tag == tagAnswers && len(f) == 32:
+			v.nextAnswer, v.answerLimit = be.Uint64(f), be.Uint64(f[8:])
+			v.answers, v.answerBytes = be.Uint64(f[16:]), be.Uint64(f[24:])
 		case tag == tagVolume || tag == tagCounters || tag == tagAnswers:
 			return true, corrupt(key, "volume field %d of %d bytes", tag, len(f))
 		default:
@@ -69,6 +72,9 @@ func decodeSuper(key, b []byte) (super, error) {
 	v.unknown = unknown
 	if !validBlockSize(v.BlockSize) || v.nextIno <= vfs.RootIno {
 		return super{}, corrupt(key, "block size %d, next inode %d", v.BlockSize, v.nextIno)
+	}
+	if !validAnswerLimit(v.answerLimit) {
+		return super{}, corrupt(key, "%d bytes for the duplicate request cache", v.answerLimit)
 	}
 	return v, nil
 }

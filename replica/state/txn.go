@@ -24,9 +24,7 @@ type txn struct {
 	entries map[entryName]*entry
 	inOrder []*entry
 
-	answers     map[vfs.CallID]int // places in answerOrder
-	answerOrder []answered
-	turned      bool // a generation of answers began in this entry
+	answers answers // of this entry
 
 	tables tableChanges
 
@@ -69,7 +67,7 @@ type entry struct {
 }
 
 func newTxn(s *State) *txn {
-	return &txn{s: s, nodes: make(map[vfs.Ino]*node), entries: make(map[entryName]*entry), answers: make(map[vfs.CallID]int)}
+	return &txn{s: s, nodes: make(map[vfs.Ino]*node), entries: make(map[entryName]*entry)}
 }
 
 // begin empties t for the next entry.
@@ -78,11 +76,10 @@ func (t *txn) begin() {
 	clear(t.entries)
 	clear(t.order)
 	clear(t.inOrder)
-	clear(t.answers)
-	t.answerOrder, t.turned = t.answerOrder[:0], false
 	t.tables = tableChanges{}
 	t.order, t.inOrder, t.err = t.order[:0], t.inOrder[:0], nil
 	t.super = t.s.mu.super // The apply goroutine is the only one to change it.
+	t.answers.begin(t.super.nextAnswer)
 }
 
 func (t *txn) fail(err error) {
@@ -288,5 +285,7 @@ func (t *txn) publish(b *pebble.Batch, index, term uint64) error {
 	}
 	s.publishTables(&t.tables)
 	s.mu.super, s.mu.applied, s.mu.term = t.super, index, term
+	s.mu.forced += uint64(t.answers.forced)
+	s.mu.hits += uint64(t.answers.hits)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 const (
 	ProgramNFS   uint32 = 100003
 	ProgramMount uint32 = 100005
+	ProgramNLM   uint32 = 100021 // locks, not served
 	VersionNFS   uint32 = 3
 	VersionMount uint32 = 3
 )

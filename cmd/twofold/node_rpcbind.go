@@ -20,6 +20,9 @@ const (
 	mapperWatch = time.Second
 	// withdrawTimeout bounds how long a planned stop waits for rpcbind.
 	withdrawTimeout = 2 * time.Second
+
+	// versionNLM is the version of the lock manager that goes with NFSv3.
+	versionNLM = 4
 )
 
 // portMapper makes the NFS port known to clients that name none, while it runs.
@@ -75,6 +78,7 @@ func (p *portMapper) start(listener net.Addr) {
 			{Program: nfs.ProgramNFS, Version: nfs.VersionNFS, Addr: addr.AddrPort()},
 			{Program: nfs.ProgramMount, Version: nfs.VersionMount, Addr: addr.AddrPort()},
 		},
+		Absent: []rpcbind.Service{{Program: nfs.ProgramNLM, Version: versionNLM, Addr: addr.AddrPort()}},
 		Logger: p.node.log,
 	}
 	before := p.mu.err

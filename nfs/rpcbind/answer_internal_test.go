@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,7 +53,7 @@ func message(t testing.TB, version, proc int, args string) []byte {
 // nfsTable is that of a node whose port is 2049 on all addresses.
 func nfsTable() *table {
 	all := netip.MustParseAddrPort("[::]:2049")
-	return newTable([]Service{{100003, 3, all}, {100005, 3, all}}, []netip.AddrPort{
+	return newTable([]Service{{100003, 3, all}, {100005, 3, all}}, []Service{{100021, 4, all}}, []netip.AddrPort{
 		netip.MustParseAddrPort("0.0.0.0:111"), netip.MustParseAddrPort("[::]:111"),
 	})
 }
@@ -133,6 +134,47 @@ func TestAnswer_Golden(t *testing.T) {
 	}
 }
 
+// Whoever looks for a lock manager gets an address where there is none, which
+// tells it so, unless this host's own lockd is what a remote server looks for.
+func TestAnswer_Absent(t *testing.T) {
+	const mapNLM = "000186b5 00000004 00000006 00000000"
+	// lockd registers 100021 version 4 for TCP at 0.0.0.0.128.2, port 32770.
+	setLockd := message(t, 2, 1, "000186b5 00000004 00000006 00008002")
+	ownAddr := from(netTCP, "192.0.2.1:999", "192.0.2.1")
+	const nfsPort, lockd, none = success + "00000801", success + "00008002", success + "00000000"
+	for _, c := range []struct {
+		name   string
+		lockd  bool
+		from   origin
+		args   string
+		answer string
+	}{
+		{"a client", false, remoteTCP, mapNLM, nfsPort},
+		{"a client, another version", false, remoteTCP, "000186b5 00000001 00000006 00000000", nfsPort},
+		{"a client over UDP to the mapper", false, remoteUDP, mapNLM, nfsPort},
+		{"a client that wants UDP", false, remoteTCP, "000186b5 00000004 00000011 00000000", none},
+		{"a server that calls lockd back", true, remoteTCP, mapNLM, lockd},
+		{"this host, by loopback", true, localUser, mapNLM, nfsPort},
+		{"this host, by its address", true, ownAddr, mapNLM, nfsPort},
+	} {
+		tab := nfsTable()
+		var w xdr.Writer
+		if c.lockd {
+			if tab.answer(setLockd, localRoot, &w); !bytes.Equal(w.B, unhex(t, isTrue)) {
+				t.Fatalf("%s: lockd cannot register: %x", c.name, w.B)
+			}
+		}
+		w = xdr.Writer{}
+		tab.answer(message(t, 2, 3, c.args), c.from, &w)
+		if want := unhex(t, c.answer); !bytes.Equal(w.B, want) {
+			t.Errorf("%s:\n got %x\nwant %x", c.name, w.B, want)
+		}
+		if slices.ContainsFunc(tab.all(), func(e entry) bool { return e.program == 100021 && !c.lockd }) {
+			t.Errorf("%s: the program is listed", c.name)
+		}
+	}
+}
+
 // The rpcblist of version 4 has each entry as it was registered, with its owner.
 func TestAnswer_DumpGolden(t *testing.T) {
 	tab := &table{own: Service{100003, 3, netip.MustParseAddrPort("[::]:12049")}.entries(superuser)}
@@ -174,7 +216,7 @@ func TestAnswer_LocalPrograms(t *testing.T) {
 	step("v2 GETPORT over UDP", remoteUDP, 2, 3, "000186b5 00000004 00000011 00000000", success+"00000053")
 	step("v4 GETADDR", remoteUDP, 4, 3, rpcbLock, success+"0000000e 3139322e302e322e312e302e38330000")
 	step("v2 UNSET takes both", localRoot, 2, 2, "000186b5 00000004 00000000 00000000", isTrue)
-	step("v2 GETPORT of nobody", remoteUDP, 2, 3, "000186b5 00000004 00000006 00000000", isFalse)
+	step("v2 GETPORT of what is absent", remoteUDP, 2, 3, "000186b5 00000004 00000006 00000000", success+"00000801")
 	if n := len(tab.set); n != 0 {
 		t.Errorf("%d entries left", n)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -51,6 +52,14 @@ type Config struct {
 	Mode     Mode
 	Services []Service
 	Logger   *slog.Logger // nil: nothing is logged
+	// Absent are programs that clients look for and that are not served. Our own
+	// server tells the address of the services for them, without listing them, so
+	// that a client is told PROG_UNAVAIL there. Without an address the Linux
+	// client asks again every three seconds without an end (call_bind_status,
+	// net/sunrpc/clnt.c, since Linux 6.3 and 6.1.28): a lock would hang instead of
+	// failing. They are not registered with a rpcbind of the host, whose own lockd
+	// may need the entry.
+	Absent []Service
 
 	Socket string           // rpcbind's AF_UNIX socket; /run/rpcbind.sock
 	TCP    string           // where it is tried next; 127.0.0.1:111
@@ -70,7 +79,7 @@ func (c *Config) Validate() error {
 	if n := len(c.Services); n == 0 || n > maxServices {
 		return fmt.Errorf("rpcbind: %d services, 1 to %d are allowed", n, maxServices)
 	}
-	for _, s := range c.Services {
+	for _, s := range slices.Concat(c.Services, c.Absent) {
 		if !s.Addr.IsValid() || s.Addr.Port() == 0 {
 			return fmt.Errorf("rpcbind: program %d has no address to register: %q", s.Program, s.Addr)
 		}

@@ -55,6 +55,11 @@
 // answer is FALSE. There is no AF_UNIX socket, since it is rpcbind's: programs fall
 // back to loopback, but `rpcinfo -p` without a host does not.
 //
+// Of a program that clients look for and nobody serves, the lock manager, they are
+// given the node's address, at which it is PROG_UNAVAIL ([Config.Absent]): a lock
+// then fails, where a client without an address would ask for ever. It is in no
+// list, and the host's own lockd may register its entry, for servers that call it.
+//
 // GETADDR gives an address that the caller can reach: that at which it asked, for
 // a program that listens on all of them. CALLIT, BCAST and INDIRECT are
 // PROC_UNAVAIL, and so are GETSTAT and the address conversions.

@@ -26,6 +26,9 @@ func (o origin) mayChange() bool {
 	return o.peer.Addr().IsLoopback() && o.peer.Port() < endReserved
 }
 
+// isHost reports whether the caller is a program of this host.
+func (o origin) isHost() bool { return o.peer.Addr().IsLoopback() || o.peer.Addr() == o.local }
+
 func (o origin) isUDP() bool { return o.netid == netUDP || o.netid == netUDP6 }
 
 // reach returns the address of e for the caller. An entry at the wildcard address
@@ -112,7 +115,7 @@ func (t *table) serveEntry(proc uint32, e entry, from origin, w *xdr.Writer) {
 	default:
 		// The transport of the call counts, not e.netid (RFC 1833 section 2.2.1).
 		addr := ""
-		if found, ok := t.find(e.program, e.version, from.netid, proc == procGetVersAddr); ok {
+		if found, ok := t.find(e.program, e.version, from.netid, proc == procGetVersAddr, from.isHost()); ok {
 			addr = from.reach(found)
 		}
 		w.String(addr)
@@ -144,7 +147,7 @@ func (t *table) serve2(proc uint32, r *xdr.Reader, from origin, w *xdr.Writer) e
 		w.Bool(from.mayChange() &&
 			t.remove(m.program, m.version, netTCP) && t.remove(m.program, m.version, netUDP))
 	default:
-		e, _ := t.find(m.program, m.version, netid, false)
+		e, _ := t.find(m.program, m.version, netid, false, from.isHost())
 		a, _ := parseAddr(e.addr) // the zero port says that there is none
 		w.Uint32(uint32(a.Port()))
 	}

@@ -65,7 +65,7 @@ func listen(cfg *Config) (*server, error) {
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("rpcbind: this host has none of the addresses %v", cfg.Listen)
 	}
-	s.table = newTable(cfg.Services, addrs)
+	s.table = newTable(cfg.Services, cfg.Absent, addrs)
 	for _, l := range s.mu.listeners {
 		s.wg.Go(func() { s.acceptAll(l) })
 	}

@@ -16,6 +16,7 @@ const superuser = "superuser"
 // table has the entries of our own server.
 type table struct {
 	own    []entry // never changed
+	absent []entry // of programs that are not served; never changed
 	closed []uint32
 
 	mu  sync.RWMutex
@@ -24,7 +25,7 @@ type table struct {
 
 // newTable returns a table of the services and of the port mapper itself, which
 // is at addrs.
-func newTable(services []Service, addrs []netip.AddrPort) *table {
+func newTable(services, absent []Service, addrs []netip.AddrPort) *table {
 	t := &table{closed: []uint32{program}}
 	for _, a := range addrs {
 		t.own = append(t.own, mapperEntries(a)...)
@@ -32,6 +33,9 @@ func newTable(services []Service, addrs []netip.AddrPort) *table {
 	for _, s := range services {
 		t.own = append(t.own, s.entries(superuser)...)
 		t.closed = append(t.closed, s.Program)
+	}
+	for _, s := range absent {
+		t.absent = append(t.absent, s.entries(superuser)...)
 	}
 	return t
 }
@@ -61,10 +65,22 @@ func (t *table) all() []entry {
 // find looks up a version of a program. If there are others only, and exact is
 // false, it returns one of them: the caller then learns the versions from the
 // program itself, by PROG_MISMATCH, as with rpcbind (RFC 1833 section 2.2.1).
-func (t *table) find(program, version uint32, netid string, exact bool) (found entry, ok bool) {
+//
+// A program that is not served (see Config.Absent) has an address, too, unless a
+// program of this host registered it. The host itself gets that address even then:
+// it asks on behalf of its own mount of this server, and its own lockd, which it
+// would be sent to, answers no clients where there is no kernel server.
+func (t *table) find(program, version uint32, netid string, exact, fromHost bool) (found entry, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, list := range [][]entry{t.own, t.set} {
+	lists := [3][]entry{t.own, t.set, t.absent}
+	if fromHost {
+		lists[1], lists[2] = t.absent, t.set
+	}
+	for _, list := range lists {
+		if ok {
+			break
+		}
 		for _, e := range list {
 			if e.program != program || e.netid != netid {
 				continue

@@ -72,7 +72,7 @@ var volumeCases = []testCase{
 
 // selfCases run a node and its client on one machine, each with a start of the node.
 var selfCases = []testCase{
-	{"plain mount, locks refused", time.Minute, checkPlainMount},
+	{"plain mount, no locks granted", time.Minute, checkPlainMount},
 	{"node and client on one small machine", 4 * time.Minute, checkSelf},
 }
 

@@ -56,10 +56,10 @@ func parseDirent(b []byte) (e dirent, length int) {
 
 // checkListing lists a directory at one node while the other one changes it: entries that stay are given exactly once.
 func checkListing(ctx context.Context, s *setup) (string, error) {
-	const stay = 600
-	in := inside(s.A)
+	const stay = 400
 	for i := range stay {
-		if err := exclusive(in(fmt.Sprintf("stays-%04d", i))); err != nil {
+		// Without O_EXCL, which would be two calls: an exclusive CREATE cannot bear attributes.
+		if err := os.WriteFile(inside(s.A)(fmt.Sprintf("stays-%04d", i)), nil, 0o644); err != nil {
 			return "", err
 		}
 	}
@@ -68,7 +68,7 @@ func checkListing(ctx context.Context, s *setup) (string, error) {
 	changed := make(chan error, 1)
 	changes := 0
 	go func() { changed <- churn(ctx, inside(s.B), &changes) }()
-	const rounds = 8
+	const rounds, leastChanges = 50, 20
 	var err error
 	for range rounds {
 		if err = wantStayers(s.A, stay); err != nil {
@@ -77,7 +77,7 @@ func checkListing(ctx context.Context, s *setup) (string, error) {
 	}
 	cancel()
 	err = errors.Join(err, <-changed)
-	if err == nil && changes < rounds {
+	if err == nil && changes < leastChanges {
 		err = fmt.Errorf("only %d changes were made meanwhile", changes)
 	}
 	return fmt.Sprintf("%d listings, %d changes meanwhile", rounds, changes), err
@@ -135,10 +135,10 @@ func wantStayers(dir string, stay int) error {
 // checkPositions goes on with a listing from remembered positions: at the same mount, at the other node, and after the entry before the
 // position, or the one after it, is gone.
 func checkPositions(_ context.Context, s *setup) (string, error) {
-	const count = 300
+	const count = 250
 	in := inside(s.A)
 	for i := range count {
-		if err := exclusive(in(fmt.Sprintf("entry-%03d", i))); err != nil {
+		if err := os.WriteFile(in(fmt.Sprintf("entry-%03d", i)), nil, 0o644); err != nil {
 			return "", err
 		}
 	}

@@ -97,7 +97,7 @@ func removedUnderneath(s *setup) error {
 }
 
 // replacedUnderneath replaces files by rename, as editors do, while the other client opens them by name: it sees the old content or the
-// new one, and never an error.
+// new one, or is told that what it opened is gone.
 func replacedUnderneath(s *setup) error {
 	const rounds = 50
 	in, b := inside(s.A), inside(s.B)
@@ -121,9 +121,9 @@ func replacedUnderneath(s *setup) error {
 	last := -1
 	for {
 		var version int
-		// The file may go between open and read. Only its handle is stale then: whoever opens the name again gets the new file.
 		content, err := os.ReadFile(in("edited"))
-		if errors.Is(err, unix.ESTALE) {
+		// The file may go between open and read, more than once. Only its handle is stale then: the name leads to the new file.
+		for try := 0; try < rounds && errors.Is(err, unix.ESTALE); try++ {
 			content, err = os.ReadFile(in("edited"))
 		}
 		if err == nil {

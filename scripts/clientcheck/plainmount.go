@@ -23,10 +23,9 @@ const (
 
 // checkPlainMounts mounts both nodes as most people do, with no option but the version: the other node, which serves
 // port 111 itself, and the node on this machine, which has registered with the rpcbind that serves this machine's own client.
-// Such a mount asks for locks, so rpc.statd runs. There is no lock manager yet: the mounts succeed, and nobody gets a lock.
-// A Linux client does not give up on a lock manager. It asks rpcbind for one every few seconds if there is none, and where there
-// is the one of the server's own kernel, which knows no exports of ours and does not answer, it asks that. A program that
-// wants a lock waits until it is killed, and no longer.
+// Such a mount asks for locks, so rpc.statd runs. There is no lock manager yet: the mounts succeed, and nobody gets a lock. A node
+// that is the port mapper refuses them. Where rpcbind is, the client asks it for a lock manager every few seconds, or asks the one of
+// the server's own kernel, which knows no exports of ours and does not answer: a program that wants a lock waits until it is killed.
 func checkPlainMounts(ctx context.Context, s *setup) (detail string, err error) {
 	services, err := startServices(ctx, s.Other)
 	if err != nil {
@@ -48,7 +47,7 @@ func checkPlainMounts(ctx context.Context, s *setup) (detail string, err error) 
 	}
 	var locks []string
 	for i, source := range []string{s.Other + ":/", "127.0.0.1:/", s.Other + ":/projects", "127.0.0.1:/projects"} {
-		some, err := checkPlainMount(ctx, source, i)
+		some, err := checkPlainMount(ctx, source, i, !strings.HasPrefix(source, s.Other))
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", source, err)
 		}
@@ -129,7 +128,7 @@ func awaitRegistered(ctx context.Context, want bool) error {
 }
 
 // checkPlainMount mounts once, and works with a file and its locks.
-func checkPlainMount(ctx context.Context, source string, number int) (locks []string, err error) {
+func checkPlainMount(ctx context.Context, source string, number int, hasRpcbind bool) (locks []string, err error) {
 	if err := os.MkdirAll(plainPoint, 0o755); err != nil {
 		return nil, err
 	}
@@ -160,8 +159,8 @@ func checkPlainMount(ctx context.Context, source string, number int) (locks []st
 		if err != nil {
 			return nil, err
 		}
-		if got != locksRefused && got != locksWait {
-			return nil, fmt.Errorf("%s: %s, want %s, or that it %s", kind, got, locksRefused, locksWait)
+		if got != locksRefused && (got != locksWait || !hasRpcbind) {
+			return nil, fmt.Errorf("%s: %s, want %s; the server's host has rpcbind: %t", kind, got, locksRefused, hasRpcbind)
 		}
 		locks = append(locks, kind+" "+got)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -155,7 +156,7 @@ func adminSend(ctx context.Context, dir, method, command string, ask, reply any)
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, "unix", path)
 			if err != nil {
-				err = fmt.Errorf("%w: %w: start the node, or name the directory of one that runs", errNoNode, err)
+				err = fmt.Errorf("%w: %w: start the node, or give the config of one that runs, or its directory", errNoNode, err)
 			}
 			return c, err
 		},
@@ -171,6 +172,10 @@ func adminSend(ctx context.Context, dir, method, command string, ask, reply any)
 		return err
 	}
 	resp, err := client.Do(req)
+	var sent *url.Error // "Get http://node/...", which means nothing to a user
+	if errors.As(err, &sent) {
+		err = sent.Err
+	}
 	if errors.Is(err, errNoNode) {
 		return err
 	}

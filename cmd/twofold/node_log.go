@@ -116,9 +116,23 @@ var errPeerGone = errors.New("the other data node is stopping or cannot be reach
 // peerCheckTimeout bounds the question whether the other data node is there.
 const peerCheckTimeout = 500 * time.Millisecond
 
+// transferTries is how often a transfer is tried. Raft gives one up when the other
+// node has not caught up within an election timeout, as on a busy machine.
+const transferTries = 4
+
 // transferLeadership hands leadership to the other data node, if this node has
 // it and the other one is there.
-func (n *node) transferLeadership(ctx context.Context) error {
+func (n *node) transferLeadership(ctx context.Context) (err error) {
+	for range transferTries {
+		if err = n.tryTransfer(ctx); err == nil || errors.Is(err, errPeerGone) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// tryTransfer is one attempt of transferLeadership.
+func (n *node) tryTransfer(ctx context.Context) error {
 	p := n.parts.Load()
 	if p == nil {
 		return nil

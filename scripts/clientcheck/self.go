@@ -17,7 +17,7 @@ import (
 
 const (
 	// selfFactor is how many times this machine's memory is written and read.
-	selfFactor = 3
+	selfFactor = 2
 	// readyLimit is how long the node may take to serve.
 	readyLimit = 60 * time.Second
 	// stopLimit is how long it may take to stop.

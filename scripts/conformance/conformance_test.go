@@ -23,7 +23,17 @@ func serve(t *testing.T) string {
 	fs := modelfs.New()
 	table := export.New(export.Config{})
 	clients := "127.0.0.1(rw,no_root_squash,insecure) 127.0.0.3(ro,no_root_squash,insecure) 127.0.0.4(rw,root_squash,insecure)"
-	if err := table.Set(vfs.ExportTable{Exports: []vfs.Export{{Path: "/", Root: vfs.RootRef(), Clients: clients}}}); err != nil {
+	other, err := fs.Mutate(t.Context(), &vfs.Call{Cred: vfs.Root}, &vfs.OpMkdir{
+		Dir: vfs.RootRef(), Name: otherExport, Set: vfs.SetAttr{Mask: vfs.SetMode, Mode: 0o777},
+	})
+	if err != nil || other.Kind != vfs.OK {
+		t.Fatal(other.Kind, err)
+	}
+	exports := []vfs.Export{
+		{Path: "/", Root: vfs.RootRef(), Clients: clients},
+		{Path: "/" + otherExport, Root: other.Attr.Ref, Clients: clients},
+	}
+	if err := table.Set(vfs.ExportTable{Exports: exports}); err != nil {
 		t.Fatal(err)
 	}
 	mnt, err := mount.New(mount.Config{FS: fs, Exports: table, Handle: handle.Encode})

@@ -23,7 +23,7 @@
 //
 // A verb in lower case prepares an object as root, and must succeed; one in upper case is a call whose answer is recorded. Callers are
 // root, alice (who owns things), bob (of her group), dave and many (of it by supplementary groups), carol (a stranger), wheel (whose groups are
-// root's), minus (whose ids are -1), anon and none (AUTH_NONE). Exports are rw, ro and squash. Objects are paths below the directory, "." itself, "/" for the root of the export, $NAME for a handle that
+// root's), minus (whose ids are -1), anon and none (AUTH_NONE). Exports are rw, ro and squash. Objects are paths below the directory, "." itself, "/" for the root of the export, "//" for that of a second one, $NAME for a handle that
 // "keep" remembered, and !NAME for a forged one. Words may be quoted as in Go, and x{255} is that many x.
 //
 // The answer to a call is its status, then in braces each object that the reply has attributes of: "pre" and "post" if these are what

@@ -39,6 +39,7 @@ type options struct {
 	facts  string         // file with the lines of the record's head
 	golden string         // file to compare with
 	exact  bool           // compare without the reasons
+	make   bool           // make the directory of the second export, and nothing else
 	wait   time.Duration
 }
 
@@ -60,10 +61,12 @@ func parseOptions(args []string) (options, error) {
 	f.StringVar(&o.facts, "facts", "", "`file` of lines about the server, for the head of the record")
 	f.StringVar(&o.golden, "compare", "", "compare with the record in this `file`")
 	f.BoolVar(&o.exact, "exact", false, "compare without regard to the known differences")
+	f.BoolVar(&o.make, "make-other", false, "make the directory that is to be the second export, and end")
 	f.DurationVar(&o.wait, "wait", time.Minute, "how long the server may take to come up")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
+	o.bare = o.make
 	if servers == "" {
 		return o, fmt.Errorf("-servers is missing (see -h)")
 	}
@@ -101,6 +104,9 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer s.close()
+	if o.make {
+		return s.makeOther(ctx)
+	}
 	start := time.Now()
 	results, err := runCases(ctx, s, cases)
 	if err != nil {

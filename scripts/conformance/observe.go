@@ -297,6 +297,8 @@ func (r *caseRun) object(spec string) (client.FH, error) {
 		return r.dir, nil
 	case spec == "/":
 		return r.root, nil
+	case spec == "//":
+		return r.other, nil
 	case spec[0] == '$':
 		fh, ok := r.kept[spec]
 		if !ok {

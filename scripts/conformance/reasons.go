@@ -81,6 +81,18 @@ func protocolReasons() []reason {
 			edits: listings(),
 		},
 		{
+			why:   "LINK from one export into another is XDEV, as RENAME is",
+			cases: `^exports: `,
+			edits: []edit{
+				exactly("LINK f // linked", "OK {f post} {// pre post}\n//: mtime+ ctime+\n///linked: is f nlink=1>2 ctime+\nf: nlink=1>2 ctime+",
+					"XDEV {f post} {// pre post}"),
+				exactly("LINK f d linked", "OK {f post} {d pre post}\nd: mtime+ ctime+\nd/linked: is f nlink=2>3 ctime+\nf: nlink=2>3 ctime+",
+					"OK {f post} {d pre post}\nd: mtime+ ctime+\nd/linked: is f nlink=1>2 ctime+\nf: nlink=1>2 ctime+"),
+				ending("d/linked reg 0644 n3 0:0 size=0 used=none\nf reg 0644 n3 0:0 size=0 used=none",
+					"d/linked reg 0644 n2 0:0 size=0 used=none\nf reg 0644 n2 0:0 size=0 used=none"),
+			},
+		},
+		{
 			why:   "A stability that is none does not decode",
 			cases: `^write: stability$`,
 			edits: []edit{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"time"
 
 	"twofold/nfs/client"
@@ -41,6 +42,7 @@ type target struct {
 	nfs    []string              // calls go to each in turn
 	mount  string                // where MOUNT is served; the first of nfs if empty
 	path   string                // of the export
+	bare   bool                  // there is no second export yet
 	locals map[string]netip.Addr // export to the client's address
 }
 
@@ -53,7 +55,11 @@ type session struct {
 	top    conns
 	mount  *client.Client
 	root   client.FH
+	other  client.FH // the root of the second export
 }
+
+// otherExport is the directory in the root that is an export of its own, for the same clients.
+const otherExport = "other"
 
 // dial connects under every export and mounts.
 func dial(ctx context.Context, t target) (*session, error) {
@@ -68,6 +74,9 @@ func dial(ctx context.Context, t target) (*session, error) {
 	}
 	if s.mount, err = connect(ctx, addr, t.locals[exportRW]); err == nil {
 		s.root, err = s.mount.Root(ctx, t.path)
+	}
+	if err == nil && !t.bare {
+		s.other, err = s.mount.Root(ctx, path.Join(t.path, otherExport))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.close())
@@ -122,6 +131,15 @@ func (s *session) close() error {
 	err := s.top.close()
 	if s.mount != nil {
 		err = errors.Join(err, s.mount.Close())
+	}
+	return err
+}
+
+// makeOther makes the directory of the second export.
+func (s *session) makeOther(ctx context.Context) error {
+	res, err := s.top[exportRW][0].Mkdir(ctx, s.root, otherExport, client.SetAttr{Mode: client.Ptr(uint32(0o777))})
+	if err == nil {
+		err = res.Status.Err()
 	}
 	return err
 }

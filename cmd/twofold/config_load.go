@@ -100,6 +100,10 @@ func configError(path string, err error) error {
 			msg = "exports: are not in the config: they are one table for both nodes; write them into a file like /etc/exports, and name it with exports_file"
 		}
 	}
+	var syntax *yaml.SyntaxError
+	if errors.As(err, &syntax) && !strings.HasPrefix(msg, "mapping key ") { // a key that is there twice says it well
+		msg = fmt.Sprintf("no YAML: %s: check colons, quotes and indents, which are blanks and no tabs", strings.ReplaceAll(msg, "\t", `\t`))
+	}
 	if t := y.GetToken(); t != nil && t.Position != nil {
 		return fmt.Errorf("%s:%d: %s", path, t.Position.Line, msg)
 	}

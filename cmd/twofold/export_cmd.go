@@ -90,7 +90,12 @@ func newExportSetCmd(f *exportFlags) *cobra.Command {
 			"before are replaced. Quote clients with options: the shell means something else\n" +
 			"by parentheses.",
 		Example: "  twofold export set /projects '10.0.0.0/24(rw)' 'backup.example.net(ro,no_root_squash)'",
-		Args:    cobra.MinimumNArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return errors.New("export set needs a directory and at least one client: twofold export set / '10.0.0.0/24(rw)'")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.edit(cmd, &exportEdit{Action: exportSet, Path: octets(args[0]), Clients: args[1:]})
 		},

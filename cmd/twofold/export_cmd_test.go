@@ -92,7 +92,7 @@ func TestExportCmd_NoNode(t *testing.T) {
 		{[]string{"remove", "/a", "--dir", "gone"}, "no node runs on this directory"},
 		{[]string{"remove", "/a"}, "name one with --config or --dir"},
 		{[]string{"apply", "gone"}, "no such file"},
-		{[]string{"set", "/a"}, "requires at least 2 arg"},
+		{[]string{"set", "/a"}, "needs a directory and at least one client"},
 		{[]string{"list", "--dir", "x", "--config", "y"}, "none of the others can be"},
 	} {
 		code, out, errs := runExport("", tt.args...)

@@ -211,9 +211,11 @@ func TestReload(t *testing.T) {
 		spoil func(*fakeTable, string)
 		says  []string
 		sets  int
-		path  string // that is exported afterwards
+		path  string // that is exported afterwards, if any
 	}{
 		{"a new file", nil, []string{"in force now", "version=4"}, 1, "/"},
+		{"an empty file", func(_ *fakeTable, file string) { _ = os.WriteFile(file, nil, 0o600) },
+			[]string{"level=WARN", "in force now", "nobody may mount", "version=4"}, 1, ""},
 		{"the same", func(f *fakeTable, _ string) { f.put(9, "b", "x", parseExports(oneExport)) }, []string{"says what is in force", "version=9"}, 0, "/"},
 		{"bad line", func(_ *fakeTable, file string) { _ = os.WriteFile(file, []byte("\n/ *(fast)\n"), 0o600) },
 			[]string{"level=ERROR", "exports:2: ", "stays as it is"}, 0, "/x"},
@@ -248,7 +250,12 @@ func TestReload(t *testing.T) {
 					t.Errorf("%q is not in the log:\n%s", want, log)
 				}
 			}
-			if now, _ := table.Exports(); table.sets != tt.sets || now.Exports[0].Path != tt.path {
+			now, _ := table.Exports()
+			path := ""
+			if len(now.Exports) > 0 {
+				path = now.Exports[0].Path
+			}
+			if table.sets != tt.sets || path != tt.path {
 				t.Errorf("%d proposals, want %d; the table is %+v", table.sets, tt.sets, now)
 			}
 		})

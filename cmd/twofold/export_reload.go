@@ -54,6 +54,8 @@ func (k *exportKeeper) reload(ctx context.Context) {
 		log.Error("SIGHUP: the export table stays as it is; send SIGHUP again later", "err", err)
 	case err != nil:
 		log.Error("SIGHUP: "+errOutcome.Error()+": twofold export list shows it", "err", err)
+	case res.Kind == vfs.OK && len(entries) == 0:
+		log.Warn("SIGHUP: the exports file is in force now, for the whole cluster: it exports nothing, nobody may mount", "version", table.Version+1)
 	case res.Kind == vfs.OK:
 		log.Info("SIGHUP: the exports file is in force now, for the whole cluster", "version", table.Version+1, "exports", len(entries))
 	case res.Kind == vfs.NotSync:

@@ -37,9 +37,20 @@ func run(args []string) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	// Joined errors and texts of libraries may have several lines.
-	fmt.Fprintf(os.Stderr, "twofold: %s\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+	fmt.Fprintf(os.Stderr, "twofold: %s\n", oneLine(err))
 	return exitError
+}
+
+// oneLine is the text of an error in one line: joined errors and texts of
+// libraries may have several, with blank ones and indents.
+func oneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 func newRootCmd() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 
 	"twofold/raftlog"
 	"twofold/raftlog/logstore"
+	"twofold/replica/vfs"
 )
 
 // Names in a node's directory, beside those of package identity.
@@ -98,15 +99,22 @@ func (n *node) ready(ctx context.Context) error {
 		}
 		return nil
 	}
-	if _, err := p.store.Volume(); err != nil {
-		return fmt.Errorf("no volume yet: %w", err)
+	switch _, err := p.store.Volume(); {
+	case errors.Is(err, vfs.ErrNotReady):
+		return errors.New("waiting for the log: no volume is known yet")
+	case err != nil:
+		return fmt.Errorf("no volume: %w", err)
 	}
 	select {
 	case <-n.keeper.known:
 	default:
 		return errors.New("waiting for the export table")
 	}
-	return p.store.Ready(ctx)
+	err := p.store.Ready(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no quorum has confirmed a read in time: %w", err)
+	}
+	return err
 }
 
 // errPeerGone is returned by transferLeadership if nobody is there to lead. When

@@ -66,7 +66,11 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	log.Info("node starts", "node", cfg.Node, "role", cfg.Role, "cluster", cfg.Cluster,
 		"version", buildVersion(), "dir", cfg.Dir)
 	err = n.run(ctx)
-	log.Info("node stops", "node", cfg.Node, "err", err)
+	if err != nil {
+		log.Error("node stops", "node", cfg.Node, "err", err)
+	} else {
+		log.Info("node stops", "node", cfg.Node)
+	}
 	if closeErr := bounded(stopTimeout, n.close); err == nil && closeErr != nil {
 		err = fmt.Errorf("stop: %w", closeErr)
 	}

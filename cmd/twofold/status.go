@@ -164,6 +164,9 @@ func (e *exportsStatus) line() string {
 	if e.Version == 0 {
 		return "none, nobody may mount: twofold export set / 'CLIENT(rw)' lets clients in"
 	}
+	if e.Entries == 0 {
+		return fmt.Sprintf("version %d, nothing exported and nobody may mount, set %s by %s", e.Version, e.Time.Format(statusTime), e.By)
+	}
 	return fmt.Sprintf("version %d, %d exported, set %s by %s", e.Version, e.Entries, e.Time.Format(statusTime), e.By)
 }
 
@@ -175,9 +178,12 @@ func (r *rpcbindStatus) line() string {
 	what := map[string]string{
 		string(rpcbind.Registered): "registered, clients need not name the port",
 		string(rpcbind.Serving):    "port 111 is served by this node, clients need not name the port",
-		string(rpcbind.Waiting):    "not there, clients have to name the port",
+		string(rpcbind.Waiting):    "neither registered nor served, clients have to name the port",
 		string(rpcbind.Nothing):    "not used, clients have to name the port",
 	}[r.Doing]
+	if r.Doing == string(rpcbind.Nothing) && r.Mode != string(rpcbind.ModeOff) {
+		what = "nothing yet, the node does not serve"
+	}
 	return fmt.Sprintf("%s (mode %s)%s", what, r.Mode, because(r.Note))
 }
 

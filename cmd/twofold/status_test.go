@@ -101,6 +101,25 @@ func TestStatus_Table(t *testing.T) {
 	}
 }
 
+// The lines on exports and the port say what they mean for clients.
+func TestStatus_ForClients(t *testing.T) {
+	for _, tt := range []struct {
+		got, want string
+	}{
+		{(&exportsStatus{}).line(), "none, nobody may mount"},
+		{(&exportsStatus{Version: 7, By: "a"}).line(), "version 7, nothing exported and nobody may mount"},
+		{(&exportsStatus{Version: 8, Entries: 2, By: "a"}).line(), "version 8, 2 exported"},
+		{(&rpcbindStatus{Mode: "off", Doing: "nothing"}).line(), "not used, clients have to name the port (mode off)"},
+		{(&rpcbindStatus{Mode: "serve", Doing: "nothing"}).line(), "nothing yet, the node does not serve (mode serve)"},
+		{(&rpcbindStatus{Mode: "serve", Doing: "waiting"}).line(), "neither registered nor served"},
+		{(&rpcbindStatus{Mode: "serve", Doing: "serving"}).line(), "port 111 is served by this node"},
+	} {
+		if !strings.HasPrefix(tt.got, tt.want) {
+			t.Errorf("%q, want %q", tt.got, tt.want)
+		}
+	}
+}
+
 // The first address that answers is enough; if none does, nobody is served.
 func TestStatus_Unreachable(t *testing.T) {
 	s := wellStatus()

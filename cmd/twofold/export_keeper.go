@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,9 @@ type exportKeeper struct {
 	seed     []vfs.Export // what was in it when the node started
 	log      *slog.Logger
 
+	// putting is held while a table is brought into force, so that none is
+	// replaced by an older one.
+	putting sync.Mutex
 	// known is closed once the first table is in force. No client is served
 	// before: it would be refused by a table that is not the cluster's.
 	known chan struct{}
@@ -56,10 +60,8 @@ func (k *exportKeeper) run(ctx context.Context) error {
 		return nil
 	}
 	for {
-		table, changed := k.store.Exports()
-		k.put(table)
 		select {
-		case <-changed:
+		case <-k.putNewest():
 		case <-ctx.Done():
 			return nil
 		}
@@ -85,7 +87,7 @@ func (k *exportKeeper) begin(ctx context.Context) bool {
 			fallthrough
 		default:
 			k.report(table)
-			k.put(table)
+			k.putNewest()
 			close(k.known)
 			return true
 		}
@@ -148,8 +150,19 @@ func tableAttrs(t vfs.ExportTable) []any {
 	return []any{"version", t.Version, "exports", len(t.Exports), "by", t.By, "source", t.Source}
 }
 
-// put makes a table the one in force. One that does not compile, for instance
-// since a newer program wrote it, leaves the old one where it is.
+// putNewest brings the newest table that this node has applied into force, and
+// returns a channel that is closed when there is a newer one.
+func (k *exportKeeper) putNewest() <-chan struct{} {
+	k.putting.Lock()
+	defer k.putting.Unlock()
+	table, changed := k.store.Exports()
+	k.put(table)
+	return changed
+}
+
+// put makes a table the one in force; putting is held. One that does not
+// compile, for instance since a newer program wrote it, leaves the old one where
+// it is.
 func (k *exportKeeper) put(table vfs.ExportTable) {
 	last := k.now.Load()
 	if last != nil && last.table.Version == table.Version && last.problem == "" {
@@ -194,9 +207,35 @@ func (k *exportKeeper) read(ctx context.Context) (vfs.ExportTable, error) {
 	return k.store.ReadExports(ctx)
 }
 
-// set proposes a table.
+// set proposes a table. When it succeeds this node enforces the table already:
+// a client that was just removed does not get through here, and one that was
+// just allowed mounts the new export and not one above it.
 func (k *exportKeeper) set(ctx context.Context, base uint64, entries []vfs.Export, source string) (vfs.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, exportCallTimeout)
 	defer cancel()
-	return k.store.SetExports(ctx, base, entries, source[:min(len(source), vfs.MaxPath)])
+	res, err := k.store.SetExports(ctx, base, entries, source[:min(len(source), vfs.MaxPath)])
+	if err == nil && res.Kind == vfs.OK {
+		k.awaitInForce(ctx, base+1)
+	}
+	return res, err
+}
+
+// awaitInForce waits until this node has applied a version of the table, and
+// brings it into force. A node that does not lead knows from the leader that the
+// change is made, which may be before it has applied it. If it is cut off from
+// the leader meanwhile the change stands, and only this node does not have it yet.
+func (k *exportKeeper) awaitInForce(ctx context.Context, version uint64) {
+	for {
+		table, changed := k.store.Exports()
+		if table.Version >= version {
+			k.putNewest()
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			k.log.Warn("the export table was changed, and this node has not applied the change yet", "version", version)
+			return
+		}
+	}
 }

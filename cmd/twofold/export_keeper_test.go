@@ -281,3 +281,44 @@ func TestReload_Signals(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A change that is answered is enforced: at a node that learns from the leader
+// that it is made, before it has applied it, too.
+//
+// Seen red: with a set that does not wait for the table, and one that leaves it
+// to run to bring the table into force.
+func TestKeeper_AnsweredChangeIsInForce(t *testing.T) {
+	for _, late := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			table := newFakeTable(5, oneExport)
+			k, _ := newTestKeeper(t, table, "")
+			k.put(table.table)
+			if late > 0 {
+				table.answer = func() (vfs.Result, error) {
+					time.AfterFunc(late, func() { table.put(6, "a", "test", nil) })
+					return vfs.Result{}, nil
+				}
+			}
+			res, err := k.set(t.Context(), 5, nil, "test")
+			if err != nil || res.Kind != vfs.OK || k.now.Load().table.Version != 6 {
+				t.Errorf("applied after %s: %v, %v, in force is version %d, want 6", late, res.Kind, err, k.now.Load().table.Version)
+			}
+		})
+	}
+}
+
+// A node that is cut off right after its change was made says so in its log, and
+// does not take the change back.
+func TestKeeper_ChangeThatDoesNotArrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := newFakeTable(5, oneExport)
+		k, log := newTestKeeper(t, table, "")
+		table.answer = func() (vfs.Result, error) { return vfs.Result{}, nil }
+		if res, err := k.set(t.Context(), 5, nil, "test"); err != nil || res.Kind != vfs.OK {
+			t.Errorf("%v, %v", res.Kind, err)
+		}
+		if want := "has not applied the change yet"; !strings.Contains(log.String(), want) {
+			t.Errorf("the log says %q, want %q", log, want)
+		}
+	})
+}

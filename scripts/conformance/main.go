@@ -66,7 +66,7 @@ func parseOptions(args []string) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	o.bare = o.make
+	o.bare, o.patient = o.make, o.record != "" || o.exact
 	if servers == "" {
 		return o, fmt.Errorf("-servers is missing (see -h)")
 	}

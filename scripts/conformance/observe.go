@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"twofold/nfs/client"
 	"twofold/nfs/rpc"
@@ -69,6 +70,13 @@ func (r *caseRun) attr(fh client.FH) (*client.Attr, error) {
 	return &res.Attr, nil
 }
 
+// Now and then the kernel's server has no verdict yet, for instance on a handle whose inode is just being freed, and says
+// JUKEBOX. As a client would, we ask again.
+const (
+	jukeboxTries = 50
+	jukeboxPause = 20 * time.Millisecond
+)
+
 // record makes one call and tells what it answered and what it did.
 func (r *caseRun) record(l line) (string, error) {
 	p, err := calls[l.verb](r, l.args)
@@ -89,6 +97,10 @@ func (r *caseRun) record(l line) (string, error) {
 	ctx, cancel := contextWithTimeout(r.ctx)
 	defer cancel()
 	rep, err := p.do(ctx, r.as(l.who, l.export))
+	for try := 0; r.target.patient && err == nil && rep.status == client.ErrJukebox && try < jukeboxTries; try++ {
+		time.Sleep(jukeboxPause)
+		rep, err = p.do(ctx, r.as(l.who, l.export))
+	}
 	if err != nil {
 		if r.ctx.Err() != nil {
 			return "", err

@@ -39,11 +39,13 @@ var principals = map[string]rpc.Cred{
 
 // target is a server, or several that serve one volume.
 type target struct {
-	nfs    []string              // calls go to each in turn
-	mount  string                // where MOUNT is served; the first of nfs if empty
-	path   string                // of the export
-	bare   bool                  // there is no second export yet
-	locals map[string]netip.Addr // export to the client's address
+	nfs   []string // calls go to each in turn
+	mount string   // where MOUNT is served; the first of nfs if empty
+	path  string   // of the export
+	bare  bool     // there is no second export yet
+	// patient repeats a call that is answered JUKEBOX. It is for the kernel's server alone: the pair has to have a verdict.
+	patient bool
+	locals  map[string]netip.Addr // export to the client's address
 }
 
 // conns has connections to a target: by export, one for each server.

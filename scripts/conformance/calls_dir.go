@@ -11,27 +11,24 @@ import (
 
 // planReaddir is "READDIR DIR COOKIE COUNT"; COOKIE is a number or after=NAME, of the listing that "list" remembered.
 func planReaddir(r *caseRun, args []string) (plan, error) {
-	if err := need(args, 3); err != nil {
-		return plan{}, err
-	}
-	fh, w, err := r.one(args)
-	if err != nil {
-		return plan{}, err
-	}
-	cookie, err := r.cookie(args[0], args[1])
-	if err != nil {
-		return plan{}, err
-	}
-	n, err := numbers(args[2:], 1)
-	return plan{watches: []watch{w}, do: func(ctx context.Context, c *client.Client) (reply, error) {
-		res, err := c.Readdir(ctx, fh, cookie, [8]byte{}, uint32(n[0]))
-		return r.listed(args, &res, uint32(n[0]), false), err
-	}}, err
+	return r.listingOf(args, 1, func(ctx context.Context, c *client.Client, dir client.FH, cookie uint64, n []uint64) (client.ReadDirRes, error) {
+		return c.Readdir(ctx, dir, cookie, [8]byte{}, uint32(n[0]))
+	})
 }
 
 // planReaddirplus is "READDIRPLUS DIR COOKIE DIRCOUNT MAXCOUNT".
 func planReaddirplus(r *caseRun, args []string) (plan, error) {
-	if err := need(args, 4); err != nil {
+	return r.listingOf(args, 2, func(ctx context.Context, c *client.Client, dir client.FH, cookie uint64, n []uint64) (client.ReadDirRes, error) {
+		return c.Readdirplus(ctx, dir, cookie, [8]byte{}, uint32(n[0]), uint32(n[1]))
+	})
+}
+
+// ask makes one call that lists a directory from a cookie on. n are the counts of its arguments, the one that bounds the reply last.
+type ask func(ctx context.Context, c *client.Client, dir client.FH, cookie uint64, n []uint64) (client.ReadDirRes, error)
+
+// listingOf is the plan of a call with a directory, a cookie and some counts; two counts ask for attributes, too.
+func (r *caseRun) listingOf(args []string, counts int, list ask) (plan, error) {
+	if err := need(args, 2+counts); err != nil {
 		return plan{}, err
 	}
 	fh, w, err := r.one(args)
@@ -42,10 +39,10 @@ func planReaddirplus(r *caseRun, args []string) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	n, err := numbers(args[2:], 2)
+	n, err := numbers(args[2:], counts)
 	return plan{watches: []watch{w}, do: func(ctx context.Context, c *client.Client) (reply, error) {
-		res, err := c.Readdirplus(ctx, fh, cookie, [8]byte{}, uint32(n[0]), uint32(n[1]))
-		return r.listed(args, &res, uint32(n[1]), true), err
+		res, err := list(ctx, c, fh, cookie, n)
+		return r.listed(args, &res, uint32(n[counts-1]), counts == 2), err
 	}}, err
 }
 

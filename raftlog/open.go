@@ -45,6 +45,10 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 		cancel()
 		return nil, err
 	}
+	if n.sm != nil {
+		last, _ := n.store.LastIndex() // reads memory and never fails
+		n.sm.Recovered(Index(last))
+	}
 	if err := n.openRaft(); err != nil {
 		cancel()
 		return nil, errors.Join(err, n.store.Close(), n.vote.Close())
@@ -71,6 +75,8 @@ func (n *Node) openDisk() error {
 		Clamp:        n.clamp,
 		Committed:    n.fsm.delivered.Load,
 		OnAppend:     n.cfg.Metrics.ObserveAppend,
+		OnStore:      n.appended,
+		OnTruncate:   n.truncated,
 		OnFailure:    n.fail,
 		Logger:       newBridge(n.log),
 	})

@@ -126,3 +126,6 @@ func (s *sinkMachine) Commit(e []Entry)       { s.got = append(s.got, e...) }
 func (s *sinkMachine) Applied() Index         { return 0 }
 func (s *sinkMachine) Durable() (Index, Term) { return 0, 0 }
 func (s *sinkMachine) Flush() error           { return nil }
+func (s *sinkMachine) Recovered(Index)        {}
+func (s *sinkMachine) Appended([]Entry)       {}
+func (s *sinkMachine) Truncated(Index)        {}

@@ -57,7 +57,21 @@ type Entry struct {
 }
 
 // StateMachine is what the log drives on a data node.
+//
+// A reader that holds a lease (Node.Lease) has to wait for what is in its log and
+// not applied yet. So the state machine is told what the log holds: Recovered,
+// Appended and Truncated are called in the order in which the log changes, must
+// not block and must not call into the Node.
 type StateMachine interface {
+	// Recovered is called once, before all else: entries up to last were in the
+	// log when it was opened. Some of them may never be committed.
+	Recovered(last Index)
+	// Appended is called when entries are on this node's disk, before anybody
+	// is told that they are.
+	Appended(entries []Entry)
+	// Truncated is called when the entries from an index on are deleted: another
+	// leader has others in their place, or none.
+	Truncated(from Index)
 	// Commit hands over committed entries in log order, each once per start of
 	// the process, beginning after Durable. It is called from one goroutine
 	// and may block for back-pressure. It must not call into the Node.

@@ -21,6 +21,16 @@ func (s *Store) Commit(entries []raftlog.Entry) {
 	}
 }
 
+// Recovered implements raftlog.StateMachine. No read of a Store goes by a lease
+// yet.
+func (s *Store) Recovered(raftlog.Index) {}
+
+// Appended implements raftlog.StateMachine.
+func (s *Store) Appended([]raftlog.Entry) {}
+
+// Truncated implements raftlog.StateMachine.
+func (s *Store) Truncated(raftlog.Index) {}
+
 // Applied returns the applied index (raftlog.StateMachine).
 func (s *Store) Applied() raftlog.Index { return s.applied.load() }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/fs"
 )
 
@@ -59,6 +60,11 @@ type Options struct {
 	// OnAppend is told of every append: the payload bytes, and the time it
 	// took with its sync.
 	OnAppend func(bytes int, d time.Duration)
+	// OnStore is told of entries that were just stored, before StoreLogs
+	// returns, and OnTruncate of the first of a suffix that is being deleted. They
+	// are called in the order of the changes to the log, and must not block.
+	OnStore    func(logs []*raft.Log)
+	OnTruncate func(from uint64)
 	// OnFailure is told, once, of the error after which nothing is stored.
 	OnFailure func(error)
 	// Logger is for messages of the underlying store.
@@ -92,6 +98,12 @@ func (o *Options) setDefaults() error {
 	}
 	if o.OnAppend == nil {
 		o.OnAppend = func(int, time.Duration) {}
+	}
+	if o.OnStore == nil {
+		o.OnStore = func([]*raft.Log) {}
+	}
+	if o.OnTruncate == nil {
+		o.OnTruncate = func(uint64) {}
 	}
 	if o.OnFailure == nil {
 		o.OnFailure = func(error) {}

@@ -200,6 +200,7 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if err := s.backend.StoreLogs(logs); err != nil {
 		return s.fail(fmt.Errorf("logstore: storing entries %d to %d: %w", logs[0].Index, logs[len(logs)-1].Index, err))
 	}
+	s.o.OnStore(logs)
 	bytes := 0
 	s.mu.Lock()
 	for _, l := range logs {
@@ -278,6 +279,7 @@ func (s *Store) deleteTail(lo, last uint64) error {
 	s.mu.cache.clear()
 	s.mu.table.cutTail(lo)
 	s.mu.Unlock()
+	s.o.OnTruncate(lo)
 	if err := s.backend.DeleteRange(lo, last); err != nil {
 		return s.fail(fmt.Errorf("logstore: deleting entries %d to %d: %w", lo, last, err))
 	}

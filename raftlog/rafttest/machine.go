@@ -44,6 +44,16 @@ func (m *Machine) Restart() *Machine {
 	return r
 }
 
+// Recovered, Appended and Truncated implement raftlog.StateMachine. A Machine
+// is not read under leases.
+func (m *Machine) Recovered(raftlog.Index) {}
+
+// Appended implements raftlog.StateMachine.
+func (m *Machine) Appended([]raftlog.Entry) {}
+
+// Truncated implements raftlog.StateMachine.
+func (m *Machine) Truncated(raftlog.Index) {}
+
 // Commit implements raftlog.StateMachine.
 func (m *Machine) Commit(entries []raftlog.Entry) {
 	m.mu.Lock()

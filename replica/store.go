@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -200,9 +201,16 @@ func (s *Store) Volume() (vfs.Volume, error) {
 // barrier within the time that ctx allows.
 func (s *Store) Ready(ctx context.Context) error { return s.readable(ctx) }
 
-// Digest hashes every replicated record of this node's copy, with the applied
-// index that the digest belongs to. Two nodes at one index have one digest.
-func (s *Store) Digest() (digest [32]byte, index uint64, err error) { return s.state.Digest() }
+// Digest reads every replicated record of this node's copy and returns the
+// digest of them, with the applied index to which it belongs. Two nodes at one
+// index have one digest. Records that are not what was written are an error.
+func (s *Store) Digest() (digest state.Digest, index uint64, err error) {
+	r, err := s.state.ScanDigest()
+	if err = errors.Join(err, r.Err()); err != nil {
+		return state.Digest{}, 0, err
+	}
+	return r.Scanned, r.Index, nil
+}
 
 // Stats returns the inodes in use and the bytes stored.
 func (s *Store) Stats() (inodes, bytes uint64) { return s.state.Stats() }

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -196,7 +195,7 @@ func TestStore_RestartReplay(t *testing.T) {
 	}
 	got, gi, err := s.Digest()
 	want, wi, werr := fresh.Digest()
-	if err != nil || werr != nil || gi != wi || !bytes.Equal(got[:], want[:]) {
+	if err != nil || werr != nil || gi != wi || got != want {
 		t.Errorf("a restarted copy at %d and a fresh one at %d differ: %v, %v", gi, wi, err, werr)
 	}
 }

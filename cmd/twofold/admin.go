@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,7 +125,7 @@ func (n *node) digest() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return digestReply{Digest: hex.EncodeToString(sum[:]), Index: index}, nil
+	return digestReply{Digest: sum.String(), Index: index}, nil
 }
 
 var (

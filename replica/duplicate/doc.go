@@ -38,7 +38,7 @@
 // # Memory
 //
 // A record counts with the bytes that it has in the store, and [Overhead] for
-// its place here: 80 bytes in a table without pointers, 45 to 105 in the map by
+// its place here: 96 bytes in a table without pointers, 45 to 105 in the map by
 // identity, and, if it is the only one of its client, up to 75 for the client.
 // Memory that was once taken is kept for later records.
 //

@@ -3,12 +3,12 @@ package duplicate
 import "twofold/replica/vfs"
 
 // Evict removes what the rule lets go when the log's age is now, with limit bytes
-// for all records. It appends the sequence numbers to gone, and returns how many
+// for all records. It appends the records to gone, and returns how many
 // of them went only because of the limit.
-func (x *Index) Evict(now vfs.Time, limit uint64, gone []uint64) (all []uint64, forced int) {
+func (x *Index) Evict(now vfs.Time, limit uint64, gone []Record) (all []Record, forced int) {
 	room := MaxEvict
 	drop := func(i uint32) {
-		gone = append(gone, x.records.at(i).Seq)
+		gone = append(gone, x.records.at(i).Record)
 		x.remove(i)
 		room--
 	}

@@ -25,7 +25,7 @@ const (
 	MaxEvict = 1024
 	// Overhead is what a record counts beyond its key and value in the store,
 	// for its place in the index.
-	Overhead = 272
+	Overhead = 288
 )
 
 // Limits of the bytes of all records.
@@ -45,6 +45,7 @@ type Record struct {
 	ID    vfs.CallID // of the call
 	Time  vfs.Time   // the log's age
 	Bytes uint32     // as they count against the limit, Overhead included
+	Sum   [16]byte   // what the state's digest has of it; the index has no use for it
 }
 
 // none is the place that is no record, and at the ends of the list.

@@ -48,11 +48,11 @@ func (m *model) surplus() []int {
 	return out
 }
 
-func (m *model) evict(now vfs.Time, limit uint64) (gone []uint64, forced int) {
+func (m *model) evict(now vfs.Time, limit uint64) (gone []duplicate.Record, forced int) {
 	leaves := make(map[int]bool)
 	drop := func(i int) {
 		leaves[i] = true
-		gone = append(gone, m.records[i].Seq)
+		gone = append(gone, m.records[i])
 		m.bytes -= uint64(m.records[i].Bytes)
 	}
 	first := m.surplus()
@@ -126,7 +126,7 @@ func (r *run) entry() {
 		if r.rng.IntN(40) == 0 {
 			client = byte(r.rng.IntN(200))
 		}
-		rec := duplicate.Record{Seq: r.seq, ID: callOf(client, r.seq), Time: r.now, Bytes: 300 + uint32(r.rng.IntN(300))}
+		rec := duplicate.Record{Seq: r.seq, ID: callOf(client, r.seq), Time: r.now, Bytes: 300 + uint32(r.rng.IntN(300)), Sum: [16]byte{byte(r.seq)}}
 		r.naive.add(rec)
 		add(r.t, r.whole, rec)
 		add(r.t, r.anew, rec)
@@ -209,11 +209,11 @@ func TestIndex_LifeIsExact(t *testing.T) {
 	if gone, _ := x.Evict(t0+1+duplicate.Life, noLimit, nil); len(gone) != 0 {
 		t.Errorf("at the age of Life %v go", gone)
 	}
-	if gone, forced := x.Evict(t0+2+duplicate.Life, noLimit, nil); !slices.Equal(gone, []uint64{1}) || forced != 0 {
+	if gone, forced := x.Evict(t0+2+duplicate.Life, noLimit, nil); !slices.Equal(seqs(gone), []uint64{1}) || forced != 0 {
 		t.Errorf("a nanosecond later %v go, %d forced", gone, forced)
 	}
 	fill(t, x, 1, 5000, 1, now+duplicate.Life) // makes a record surplus that is old by now
-	if gone, _ := x.Evict(now+2*duplicate.Life, noLimit, nil); !slices.Equal(gone, []uint64{2}) {
+	if gone, _ := x.Evict(now+2*duplicate.Life, noLimit, nil); !slices.Equal(seqs(gone), []uint64{2}) {
 		t.Errorf("%v go when the client adds one, want 2", gone)
 	}
 }
@@ -314,6 +314,13 @@ func TestIndex_Overhead(t *testing.T) {
 	}
 }
 
+func seqs(gone []duplicate.Record) (all []uint64) {
+	for _, r := range gone {
+		all = append(all, r.Seq)
+	}
+	return all
+}
+
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -326,7 +333,7 @@ func BenchmarkIndex(b *testing.B) {
 	x := duplicate.New()
 	const limit = duplicate.DefaultBytes
 	now, seq := t0, uint64(0)
-	var gone []uint64
+	var gone []duplicate.Record
 	step := func() {
 		seq++
 		now += vfs.Time(100 * time.Microsecond)

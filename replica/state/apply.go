@@ -52,7 +52,8 @@ func (s *State) Advance(index, term uint64) error {
 	}
 	b := s.db.NewBatch()
 	defer b.Close() // A batch of one small record has nothing to lose.
-	if err := setApplied(b, index, term); err != nil {
+	v := appendApplied(nil, index, term, s.mu.total, s.mu.buckets[superBucket])
+	if err := b.Set(localKey(nil, localApplied), v, nil); err != nil {
 		return err
 	}
 	if err := s.db.Apply(b, pebble.NoSync); err != nil {

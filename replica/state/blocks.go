@@ -1,9 +1,7 @@
 package state
 
 import (
-	"errors"
-
-	"github.com/cockroachdb/pebble/v2"
+	"fmt"
 
 	"twofold/replica/vfs"
 )
@@ -18,36 +16,53 @@ func (t *txn) blockCount(size uint64) uint64 {
 	return (size + bs - 1) / bs
 }
 
-// fillBlocks removes the stored blocks that are void, then writes the new ones.
-func (t *txn) fillBlocks(b *pebble.Batch, n *node) error {
-	from := n.cut
-	if n.gone {
-		from = 0
+// checksumLen is the length of the checksum with which a block's value begins:
+// the hash of what follows it. It is checked whenever the block is read.
+const checksumLen = len(Digest{})
+
+// openBlock returns what a block's value holds.
+func openBlock(key, value []byte) ([]byte, error) {
+	if len(value) <= checksumLen || hash(value[checksumLen:]) != Digest(value) {
+		return nil, corruptBlock(key, value)
 	}
-	if to := t.blockCount(n.storedSize); n.storedUsed > 0 && from < to {
-		if err := t.deleteBlocks(b, n.Ino, from, to); err != nil {
-			return err
-		}
-	}
-	for _, number := range n.order {
-		t.keyBuf = blockKey(t.keyBuf[:0], t.super.ID, n.Ino, number)
-		if err := b.Set(t.keyBuf, n.blocks[number], nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return value[checksumLen:], nil
 }
 
-func (t *txn) deleteBlocks(b *pebble.Batch, ino vfs.Ino, from, to uint64) error {
-	if to-from > maxPointDeletes {
-		lower := blockKey(t.keyBuf[:0], t.super.ID, ino, from)
-		t.keyBuf = lower
-		t.valueBuf = blockKey(t.valueBuf[:0], t.super.ID, ino, to)
-		return b.DeleteRange(lower, t.valueBuf, nil)
+func corruptBlock(key, value []byte) error {
+	if len(key) != entryKeyLen {
+		return corrupt(key, "key of %d bytes", len(key))
+	}
+	return fmt.Errorf("%w: inode %d, block %d: %d stored bytes have not the checksum with which they were written",
+		vfs.ErrCorrupt, be.Uint64(key[prefixLen:]), be.Uint64(key[prefixLen+8:]), len(value))
+}
+
+// storedSums returns what the digest has of a stored block. It goes by the
+// checksum that was written: what has become of the content does not matter
+// where it is replaced or removed.
+func storedSums(key, value []byte) (extent, error) {
+	if len(value) <= checksumLen {
+		return extent{}, corruptBlock(key, value)
+	}
+	return extent{bytes: uint64(len(value) - checksumLen), sum: blockSum(key, Digest(value))}, nil
+}
+
+// storedBlocks returns the number from which on no block is stored.
+func (t *txn) storedBlocks(n *node) uint64 {
+	if n.stored == nil || n.stored.Used == 0 {
+		return 0
+	}
+	return t.blockCount(n.stored.Size)
+}
+
+// deleteRecords deletes the blocks or the extents in [from, to).
+func (c *dataChange) deleteRecords(makeKey func([]byte, uint32, vfs.Ino, uint64) []byte, from, to uint64) error {
+	if from < to && to-from > maxPointDeletes {
+		lower := makeKey(nil, c.super.ID, c.n.Ino, from)
+		return c.b.DeleteRange(lower, makeKey(nil, c.super.ID, c.n.Ino, to), nil)
 	}
 	for number := from; number < to; number++ {
-		t.keyBuf = blockKey(t.keyBuf[:0], t.super.ID, ino, number)
-		if err := b.Delete(t.keyBuf, nil); err != nil {
+		c.keyBuf = makeKey(c.keyBuf[:0], c.super.ID, c.n.Ino, number)
+		if err := c.b.Delete(c.keyBuf, nil); err != nil {
 			return err
 		}
 	}
@@ -60,14 +75,36 @@ func (t *txn) block(n *node, number uint64) []byte {
 	if data, ok := n.blocks[number]; ok {
 		return data
 	}
-	if number >= n.cut || n.storedUsed == 0 || number >= t.blockCount(n.storedSize) {
+	if number >= n.cut || number >= t.storedBlocks(n) {
 		return nil
 	}
-	data, err := t.s.get(blockKey(nil, t.super.ID, n.Ino, number))
+	data, err := t.readBlock(n, number)
 	if err != nil {
 		t.fail(err)
 	}
 	return data
+}
+
+// readBlock reads a stored block, and keeps its sums for when it is replaced.
+func (t *txn) readBlock(n *node, number uint64) ([]byte, error) {
+	t.keyBuf = blockKey(t.keyBuf[:0], t.super.ID, n.Ino, number)
+	v, err := t.s.get(t.keyBuf)
+	if err != nil {
+		return nil, err
+	}
+	if n.replaced == nil {
+		n.replaced = make(map[uint64]extent)
+	}
+	if v == nil {
+		n.replaced[number] = extent{}
+		return nil, nil
+	}
+	data, err := openBlock(t.keyBuf, v)
+	if err != nil {
+		return nil, err
+	}
+	n.replaced[number], err = storedSums(t.keyBuf, v)
+	return data, err
 }
 
 // blockLen returns the length of what block returns, without reading it if the
@@ -170,7 +207,7 @@ func (n *node) dropBlocks(first uint64) {
 
 // bytesFrom returns the bytes stored in blocks from first on. Nothing is read
 // if all go or the file has no holes; only a file with holes that is cut in
-// the middle has its blocks counted.
+// the middle has its extents counted, and the blocks of one.
 func (t *txn) bytesFrom(n *node, first, size uint64) uint64 {
 	bs := uint64(t.super.BlockSize)
 	switch {
@@ -185,8 +222,8 @@ func (t *txn) bytesFrom(n *node, first, size uint64) uint64 {
 			sum += uint64(len(n.blocks[number]))
 		}
 	}
-	end := min(n.cut, t.blockCount(n.storedSize))
-	if n.storedUsed == 0 || first >= end {
+	end := min(n.cut, t.storedBlocks(n))
+	if first >= end {
 		return sum
 	}
 	stored, err := t.storedBytes(n, first, end)
@@ -194,28 +231,4 @@ func (t *txn) bytesFrom(n *node, first, size uint64) uint64 {
 		t.fail(err)
 	}
 	return sum + stored
-}
-
-// storedBytes adds up the stored blocks in [first, end) that this entry did
-// not write.
-func (t *txn) storedBytes(n *node, first, end uint64) (sum uint64, err error) {
-	it, err := t.s.db.NewIter(&pebble.IterOptions{
-		LowerBound: blockKey(nil, t.super.ID, n.Ino, first),
-		UpperBound: blockKey(nil, t.super.ID, n.Ino, end),
-	})
-	if err != nil {
-		return 0, asCorrupt(err)
-	}
-	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		var number uint64
-		if number, err = lastPart(it.Key()); err != nil {
-			break
-		}
-		if _, rewritten := n.blocks[number]; !rewritten {
-			var v []byte
-			v, err = it.ValueAndErr()
-			sum += uint64(len(v))
-		}
-	}
-	return sum, errors.Join(asCorrupt(err), asCorrupt(it.Close()))
 }

@@ -1,65 +1,123 @@
 package state
 
 import (
-	"crypto/sha256"
-	"errors"
-	"fmt"
+	"encoding/hex"
+	"math/bits"
 
-	"github.com/cockroachdb/pebble/v2"
-
-	"twofold/replica/vfs"
+	"github.com/zeebo/xxh3"
 )
 
-// Digest reads every replicated record and returns the SHA-256 of them, and the
-// applied index at which they were. Two nodes with the same index have the
-// same digest. It takes as long as reading the whole volume, and holds nothing
-// up.
-func (s *State) Digest() (sum [sha256.Size]byte, index uint64, err error) {
-	const op = "state.Digest"
-	s.mu.RLock()
-	if s.mu.closed {
-		s.mu.RUnlock()
-		return sum, 0, vfs.ErrShutdown
-	}
-	s.users.Add(1)
-	defer s.users.Done()
-	index = s.mu.applied
-	snap := s.db.NewSnapshot()
-	s.mu.RUnlock()
+// Digest is a sum, modulo 2^128, of the hashes of records: the sum of a bucket,
+// of a file's data, of a whole copy. A sum does not depend on the order, and a
+// record that changes costs the hash of what it was and of what it is.
+type Digest [16]byte
 
-	sum, err = s.digest(snap)
-	if err = errors.Join(err, snap.Close()); err != nil {
-		return sum, 0, fmt.Errorf("%s: %w", op, err)
-	}
-	return sum, index, nil
+// String returns the digest in hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// IsZero reports the sum of nothing.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// Plus returns the sum of both.
+func (d Digest) Plus(o Digest) Digest {
+	lo, carry := bits.Add64(be.Uint64(d[8:]), be.Uint64(o[8:]), 0)
+	hi, _ := bits.Add64(be.Uint64(d[:]), be.Uint64(o[:]), carry)
+	return newDigest(hi, lo)
 }
 
-// digest hashes all keys and values in order, each with its length before it.
-func (s *State) digest(snap *pebble.Snapshot) (sum [sha256.Size]byte, err error) {
-	it, err := snap.NewIter(&pebble.IterOptions{
-		LowerBound: []byte{tableLocal + 1},
-		UpperBound: []byte{tableEnd},
-	})
-	if err != nil {
-		return sum, asCorrupt(err)
+// Minus returns what is left of d without o.
+func (d Digest) Minus(o Digest) Digest {
+	lo, borrow := bits.Sub64(be.Uint64(d[8:]), be.Uint64(o[8:]), 0)
+	hi, _ := bits.Sub64(be.Uint64(d[:]), be.Uint64(o[:]), borrow)
+	return newDigest(hi, lo)
+}
+
+func newDigest(hi, lo uint64) (d Digest) {
+	be.PutUint64(d[:], hi)
+	be.PutUint64(d[8:], lo)
+	return d
+}
+
+// hash is XXH3 with 128 bits: it finds damage and mistakes, and is no defence
+// against someone who makes records up.
+func hash(b []byte) Digest {
+	h := xxh3.Hash128(b)
+	return newDigest(h.Hi, h.Lo)
+}
+
+// The buckets of the digest. They are on disk and on the wire: to change one of
+// these numbers is to change the format of the state.
+const (
+	inodeBuckets  = 1 << 16
+	answerBuckets = 1 << 8
+	tableBuckets  = 1 << 8
+
+	// DigestBuckets is the number of buckets.
+	DigestBuckets = inodeBuckets + answerBuckets + tableBuckets
+
+	// A bucket has runs of records that lie together in the store, so that one
+	// can be listed without a look at the others.
+	inodeRunBits  = 6  // 64 inodes
+	answerRunBits = 12 // 4,096 duplicate requests
+
+	superBucket = inodeBuckets + answerBuckets + int(tableSuper)
+)
+
+// bucketOf returns the bucket of a replicated record. What belongs to an inode
+// (its record, its names and cookies, its data) goes by the inode, a duplicate
+// request by its number, and every other table is a bucket of its own.
+func bucketOf(key []byte) int {
+	run, shape, ok := runOf(key)
+	if !ok {
+		return inodeBuckets + answerBuckets + int(key[0])
 	}
-	h := sha256.New()
-	var lengths [8]byte
-	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		if s.closing.Load() {
-			err = vfs.ErrShutdown
-			break
-		}
-		var v []byte
-		if v, err = it.ValueAndErr(); err != nil {
-			break
-		}
-		be.PutUint32(lengths[:], uint32(len(it.Key())))
-		be.PutUint32(lengths[4:], uint32(len(v)))
-		h.Write(lengths[:]) // A hash never fails.
-		h.Write(it.Key())
-		h.Write(v)
+	return shape.first + int(run%shape.buckets)
+}
+
+// runs says how the records of a table are spread over buckets.
+type runs struct {
+	bits    uint   // a run is so many bits of consecutive numbers
+	first   int    // bucket
+	buckets uint64 // a power of two
+}
+
+// runsOf returns how a table is spread, if it is.
+func runsOf(table byte) (runs, bool) {
+	switch table {
+	case tableInode, tableDirent, tableCookie, tableBlock, tableExtent:
+		return runs{bits: inodeRunBits, first: 0, buckets: inodeBuckets}, true
+	case tableDuplicate:
+		return runs{bits: answerRunBits, first: inodeBuckets, buckets: answerBuckets}, true
+	default:
+		return runs{}, false
 	}
-	h.Sum(sum[:0])
-	return sum, errors.Join(asCorrupt(err), asCorrupt(it.Close()))
+}
+
+// runOf returns the run in which a key lies.
+func runOf(key []byte) (run uint64, shape runs, ok bool) {
+	shape, ok = runsOf(key[0])
+	if !ok || len(key) < prefixLen+8 {
+		return 0, shape, false
+	}
+	return be.Uint64(key[prefixLen:]) >> shape.bits, shape, true
+}
+
+// recordSum is what a record adds to the digest: the hash of key, value, and the
+// key's length. A data block is taken for the checksum that it begins with,
+// which is why a scan must find that checksum right.
+func recordSum(key, value []byte) Digest {
+	if key[0] == tableBlock && len(value) > checksumLen {
+		if sum := hash(value[checksumLen:]); sum == Digest(value) {
+			return blockSum(key, sum)
+		}
+	}
+	var buf [512]byte
+	b := append(append(buf[:0], key...), value...)
+	return hash(be.AppendUint32(b, uint32(len(key))))
+}
+
+// blockSum is recordSum of a data block whose content has this checksum.
+func blockSum(key []byte, checksum Digest) Digest {
+	var buf [entryKeyLen + checksumLen]byte
+	return hash(append(append(buf[:0], key...), checksum[:]...))
 }

@@ -180,7 +180,7 @@ func TestConcurrent_ReadersSeeWholeEntries(t *testing.T) {
 			if err := h.s.Flush(); err != nil {
 				t.Error(err)
 			}
-			if _, _, err := h.s.Digest(); err != nil {
+			if _, err := h.s.ScanDigest(); err != nil {
 				t.Error(err)
 			}
 		}

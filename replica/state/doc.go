@@ -44,7 +44,21 @@
 //     formatted is Stale.
 //
 // Deleting a file, or cutting it to zero, takes the same time whatever its
-// size. Cutting a file that has holes in the middle counts the blocks that go.
+// size. Cutting it in the middle reads the blocks of one extent at most, and
+// of each extent beyond it one small record.
+//
+// # Integrity
+//
+// A digest of all replicated records runs along (rule M5 of the design): a sum
+// that does not depend on their order, kept for each of [DigestBuckets] buckets.
+// Apply writes the sums in the batch of the entry that changes them, so they are
+// of the same moment as the records whatever crashes. [State.RunningDigest] and
+// [State.BucketDigests] read nothing; [State.ScanDigest] computes the sums anew
+// from the records, and finds what is not as apply wrote it. What leaves the
+// digest is what was read from the store, so damage that apply meets does
+// not vanish from the difference of the two. A data block begins with a checksum
+// of its content, which every reader checks: what is wrong is vfs.ErrCorrupt,
+// never data. docs/decisions/0005-running-digest.md says why it is done so.
 //
 // # Concurrency
 //
@@ -52,7 +66,7 @@
 // effects without a lock, over the committed state (txn), and holds the write
 // lock for the commit into memory and into the inode cache. Readers hold the
 // read lock for one read, so that what they get is of one moment. Flush and
-// Digest take as long as the disk needs and hold the lock only at their
+// ScanDigest take as long as the disk needs and hold the lock only at their
 // beginning. Lock order: State.mu before State.durable; neither is held while
 // the other is taken. This package starts no goroutine; Pebble has its own for
 // flushes and compactions, which end with Close.
@@ -61,12 +75,13 @@
 //
 // A key is a table byte, the volume id, and what identifies the record:
 //
-//	0x01 local    00000000 record u8          node-local: format, applied index
+//	0x01 local    00000000 record u8          node-local: format, applied index, digests
 //	0x10 volume   id u32                      constants and counters
 //	0x11 inode    id, ino u64                 tagged fields
 //	0x12 dirent   id, dir u64, name           ino u64, cookie u64
 //	0x13 cookie   id, dir u64, cookie u64     ino u64, name
-//	0x14 block    id, ino u64, number u64     bytes up to the last one written
+//	0x14 block    id, ino u64, number u64     checksum, bytes up to the last one written
+//	0x15 extent   id, ino u64, number u64     sums over 256 blocks
 //	0x20 answer   id, sequence number u64     a call and its answer
 //	0x25 export   id [, place u32]            tagged fields: the table, an entry
 //	0x26 member   id, name                    tagged fields

@@ -84,7 +84,8 @@ type answers struct {
 	results []vfs.Result
 	ends    []int // of the values in values
 	values  []byte
-	gone    []uint64 // sequence numbers of those that leave
+	sums    []Digest           // of the records
+	gone    []duplicate.Record // those that leave
 	forced  int
 	hits    int // commands that were answered without effect
 }
@@ -92,7 +93,7 @@ type answers struct {
 func (a *answers) begin(next uint64) {
 	clear(a.results)
 	a.first, a.forced, a.hits = next, 0, 0
-	a.results, a.ends, a.values, a.gone = a.results[:0], a.ends[:0], a.values[:0], a.gone[:0]
+	a.results, a.ends, a.values, a.sums, a.gone = a.results[:0], a.ends[:0], a.values[:0], a.sums[:0], a.gone[:0]
 }
 
 // answer returns what was answered to a call, if it is remembered.
@@ -130,8 +131,11 @@ func (t *txn) remember(id vfs.CallID, res vfs.Result) {
 	a.values = appendAnswer(a.values, id, t.super.age, &res)
 	a.ends = append(a.ends, len(a.values))
 	a.results = append(a.results, res)
+	t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, t.super.nextAnswer)
+	sum := recordSum(t.keyBuf, a.values[start:])
+	a.sums = append(a.sums, sum)
 	err := t.s.calls.Add(duplicate.Record{
-		Seq: t.super.nextAnswer, ID: id, Time: t.super.age, Bytes: answerBytes(len(a.values) - start),
+		Seq: t.super.nextAnswer, ID: id, Time: t.super.age, Bytes: answerBytes(len(a.values) - start), Sum: sum,
 	})
 	if err != nil {
 		t.fail(err)
@@ -148,6 +152,7 @@ func (t *txn) fillAnswers(b *pebble.Batch) error {
 	a, start := &t.answers, 0
 	for i, end := range a.ends {
 		t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, a.first+uint64(i))
+		t.sums.add(bucketOf(t.keyBuf), a.sums[i])
 		if err := b.Set(t.keyBuf, a.values[start:end], nil); err != nil {
 			return err
 		}
@@ -155,8 +160,9 @@ func (t *txn) fillAnswers(b *pebble.Batch) error {
 	}
 	calls := t.s.calls
 	a.gone, a.forced = calls.Evict(t.super.age, t.super.answerLimit, a.gone)
-	for _, seq := range a.gone {
-		t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, seq)
+	for i := range a.gone {
+		t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, a.gone[i].Seq)
+		t.sums.sub(bucketOf(t.keyBuf), a.gone[i].Sum)
 		if err := b.Delete(t.keyBuf, nil); err != nil {
 			return err
 		}
@@ -220,7 +226,9 @@ func (s *State) loadAnswer(it *pebble.Iterator) error {
 	if seq >= super.nextAnswer || at > super.age {
 		return corrupt(key, "answer at %d, beyond record %d at %d", at, super.nextAnswer, super.age)
 	}
-	err = s.calls.Add(duplicate.Record{Seq: seq, ID: id, Time: at, Bytes: answerBytes(len(v))})
+	err = s.calls.Add(duplicate.Record{
+		Seq: seq, ID: id, Time: at, Bytes: answerBytes(len(v)), Sum: recordSum(key, v),
+	})
 	if err != nil {
 		return corrupt(key, "%v", err)
 	}

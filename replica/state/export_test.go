@@ -34,6 +34,10 @@ func ExportsKey() []byte            { return exportsKey(nil, 1) }
 func ExportKey(place uint32) []byte { return exportKey(nil, 1, place) }
 func MemberKey(name string) []byte  { return memberKey(nil, 1, name) }
 func MountKey(t vfs.Time) []byte    { return mountKey(nil, 1, t) }
+func BucketKey(bucket int) []byte   { return bucketKey(nil, bucket) }
+func BucketOf(key []byte) int       { return bucketOf(key) }
+func Checksum(b []byte) Digest      { return hash(b) }
+func RecordSum(k, v []byte) Digest  { return recordSum(k, v) }
 func DropInode(s *State, i vfs.Ino) { s.cache.Remove(i) }
 func CachedInodes(s *State) int     { return s.cache.Len() }
 func LocalForeignKey() []byte       { return localKey(nil, 200) }
@@ -44,9 +48,21 @@ func ReservedKeys() (keys [][]byte) {
 	return keys
 }
 
+// Records calls f for each replicated record.
+func (s *State) Records(f func(key, value []byte) error) error {
+	return scanRange(s.db, []byte{tableLocal + 1}, []byte{tableEnd}, f)
+}
+
+// BucketRecords calls f for each record of a bucket.
+func (s *State) BucketRecords(bucket int, f func(key, value []byte) error) error {
+	snap := s.db.NewSnapshot()
+	return errors.Join(scanBucket(snap, bucket, f), snap.Close())
+}
+
 // Check reads every record and verifies what holds between them.
 func (s *State) Check() error {
-	c := checker{s: s, names: map[vfs.Ino]uint32{}, subdirs: map[vfs.Ino]uint32{}, used: map[vfs.Ino]uint64{}, entries: map[vfs.Ino]uint64{}}
+	c := checker{s: s, names: map[vfs.Ino]uint32{}, subdirs: map[vfs.Ino]uint32{}, used: map[vfs.Ino]uint64{}, entries: map[vfs.Ino]uint64{},
+		data: map[vfs.Ino]Digest{}, extents: map[[2]uint64]extent{}}
 	it, err := s.db.NewIter(nil)
 	if err != nil {
 		return err
@@ -63,7 +79,40 @@ func (s *State) Check() error {
 	if err := c.tables(); err != nil {
 		return err
 	}
+	if err := c.digests(); err != nil {
+		return err
+	}
 	return c.inodes()
+}
+
+// digests compares the running digests with the records, and what is in memory
+// of them with what a restart would read.
+func (c *checker) digests() error {
+	scan, err := c.s.ScanDigest()
+	if err != nil {
+		return err
+	}
+	if scan.Running != scan.Scanned {
+		return fmt.Errorf("the running digest %v is not the scanned one %v", scan.Running, scan.Scanned)
+	}
+	if err := scan.Err(); err != nil {
+		return err
+	}
+	now, err := c.s.BucketDigests()
+	if err != nil {
+		return err
+	}
+	stored, err := readDigests(c.s.db)
+	if err != nil {
+		return err
+	}
+	if d, index, term := c.s.RunningDigest(); d != stored.Total || index != stored.Index || term != stored.Term {
+		return fmt.Errorf("the digest is %v at %d in memory, %v at %d in the store", d, index, stored.Total, stored.Index)
+	}
+	if !slices.Equal(now.Buckets, stored.Buckets) {
+		return errors.New("the buckets' digests in memory are not those in the store")
+	}
+	return nil
 }
 
 // tables compares what is in memory with what a restart would read.
@@ -98,6 +147,8 @@ type checker struct {
 	entries map[vfs.Ino]uint64
 	answers uint64
 	used    map[vfs.Ino]uint64
+	data    map[vfs.Ino]Digest
+	extents map[[2]uint64]extent
 	all     []*inode
 }
 
@@ -140,7 +191,20 @@ func (c *checker) record(key, v []byte) error {
 		return nil
 	case tableBlock:
 		ino, number := vfs.Ino(be.Uint64(key[prefixLen:])), be.Uint64(key[prefixLen+8:])
+		sums, err := storedSums(key, v)
+		if err != nil {
+			return err
+		}
+		v, err = openBlock(key, v)
+		if err != nil {
+			return err
+		}
 		c.used[ino] += uint64(len(v))
+		c.data[ino] = c.data[ino].Plus(sums.sum)
+		if number >= extentBlocks {
+			id := [2]uint64{uint64(ino), number / extentBlocks}
+			c.extents[id] = c.extents[id].plus(sums)
+		}
 		n, err := c.s.inode(id, ino)
 		if err != nil {
 			return err
@@ -149,6 +213,15 @@ func (c *checker) record(key, v []byte) error {
 			return fmt.Errorf("block %d of inode %d has %d bytes: %+v", number, ino, len(v), n)
 		}
 		return nil
+	case tableExtent:
+		e, err := decodeExtent(key, v)
+		ino, number := vfs.Ino(be.Uint64(key[prefixLen:])), be.Uint64(key[prefixLen+8:])
+		if want := c.extents[[2]uint64{uint64(ino), number}]; err == nil && (e != want || e.isZero()) {
+			err = fmt.Errorf("extent %d of inode %d is %+v, its blocks have %+v", number, ino, e, want)
+		}
+		delete(c.extents, [2]uint64{uint64(ino), number})
+		c.data[ino] = c.data[ino].Plus(recordSum(key, v))
+		return err
 	case tableExport, tableMember, tableMount:
 		return nil // checker.tables
 	case tableDuplicate:
@@ -215,11 +288,17 @@ func (c *checker) inodes() error {
 		if n.Used != c.used[n.Ino] || n.Ino >= c.s.mu.super.nextIno {
 			return fmt.Errorf("inode %d: used %d, want %d", n.Ino, n.Used, c.used[n.Ino])
 		}
+		if n.data != c.data[n.Ino] {
+			return fmt.Errorf("inode %d: the sum of its data is %v, want %v", n.Ino, n.data, c.data[n.Ino])
+		}
 		bytes += n.Used
 		delete(c.used, n.Ino)
 	}
 	if v := c.s.mu.super; v.inodes != uint64(len(c.all)) || v.bytes != bytes || len(c.used) != 0 {
 		return fmt.Errorf("volume says %d inodes and %d bytes, there are %d and %d", v.inodes, v.bytes, len(c.all), bytes)
+	}
+	if len(c.extents) != 0 {
+		return fmt.Errorf("%d extents have no record", len(c.extents))
 	}
 	if d := c.s.Duplicates(); d.Records != c.answers || d.Bytes != c.s.calls.Bytes() || d.Records != uint64(c.s.calls.Len()) {
 		return fmt.Errorf("%d answers are stored: %+v", c.answers, d)

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -196,13 +197,19 @@ func (h *harness) read(ref vfs.Ref, off uint64, n int) string {
 	return string(buf[:r.N])
 }
 
-func (h *harness) digest() [32]byte {
+// digest returns the digest of the copy, which must be that of its records.
+func (h *harness) digest() state.Digest {
 	h.t.Helper()
-	sum, index, err := h.s.Digest()
-	if err != nil || index != h.index {
-		h.t.Fatalf("digest at %d, want %d: %v", index, h.index, err)
+	return digestOf(h.t, h.s, h.index)
+}
+
+func digestOf(t testing.TB, s *state.State, index uint64) state.Digest {
+	t.Helper()
+	r, err := s.ScanDigest()
+	if err = errors.Join(err, r.Err()); err != nil || r.Index != index {
+		t.Fatalf("digest at %d, want %d: %v", r.Index, index, err)
 	}
-	return sum
+	return r.Scanned
 }
 
 func (h *harness) check() {

@@ -9,6 +9,7 @@ const (
 	tagTarget byte = 3 // symlinks: the target
 	tagDir    byte = 4 // directories: next cookie u64, number of entries u64
 	tagVerf   byte = 5 // files made EXCLUSIVE, until the first SETATTR: 8 bytes
+	tagData   byte = 6 // files with data: 16 bytes, see inode.data
 )
 
 const coreLen = 68
@@ -30,6 +31,10 @@ type inode struct {
 
 	hasVerf bool
 	verf    [8]byte
+
+	// data is the sum of all records of a file's blocks and extents. It lets a
+	// file's data leave the digest without being read.
+	data Digest
 
 	unknown []byte // fields of a newer version
 }
@@ -74,6 +79,9 @@ func appendInode(b []byte, n *inode) []byte {
 	}
 	if n.hasVerf {
 		b = appendField(b, tagVerf, n.verf[:])
+	}
+	if !n.data.IsZero() {
+		b = appendField(b, tagData, n.data[:])
 	}
 	return append(b, n.unknown...)
 }
@@ -121,7 +129,7 @@ func (n *inode) setField(key []byte, tag byte, v []byte) (bool, error) {
 		want = 8
 	case tagTarget:
 		want = len(v)
-	case tagDir:
+	case tagDir, tagData:
 		want = 16
 	default:
 		return false, nil
@@ -140,6 +148,8 @@ func (n *inode) setField(key []byte, tag byte, v []byte) (bool, error) {
 		n.nextCookie, n.entries = vfs.Cookie(be.Uint64(v)), be.Uint64(v[8:])
 	case tagVerf:
 		n.hasVerf, n.verf = true, [8]byte(v)
+	case tagData:
+		n.data = Digest(v)
 	}
 	return true, nil
 }

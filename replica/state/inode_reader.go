@@ -46,16 +46,22 @@ func (r *inodeReader) seek() error {
 		}
 		r.it = it
 	}
-	if r.it.Valid() && r.it.Next() && bytes.Equal(r.it.Key(), r.key) {
-		return nil
-	}
-	if r.it.SeekGE(r.key) && bytes.Equal(r.it.Key(), r.key) {
+	if seek(r.it, r.key) {
 		return nil
 	}
 	if err := r.it.Error(); err != nil {
 		return asCorrupt(err)
 	}
 	return corrupt(r.key, "no inode for a name")
+}
+
+// seek puts an iterator on a key, which is often the next one, and reports
+// whether it is there.
+func seek(it *pebble.Iterator, key []byte) bool {
+	if it.Valid() && it.Next() && bytes.Equal(it.Key(), key) {
+		return true
+	}
+	return it.SeekGE(key) && bytes.Equal(it.Key(), key)
 }
 
 func (r *inodeReader) close(err error) error {

@@ -19,6 +19,7 @@ const (
 	tableDirent byte = 0x12 // directory, name
 	tableCookie byte = 0x13 // directory, cookie
 	tableBlock  byte = 0x14 // inode, block number
+	tableExtent byte = 0x15 // inode, extent number: sums over its blocks (extents.go)
 
 	tableDuplicate byte = 0x20 // sequence number: a call and its answer (duplicate.go)
 	tableLock      byte = 0x21 // reserved: NLM locks and who watches whom
@@ -36,15 +37,17 @@ const (
 // Records of tableLocal.
 const (
 	localFormat  byte = 1 // u32: state format
-	localApplied byte = 2 // u64 index, u64 term
+	localApplied byte = 2 // index, term, digests (sums.go)
+	localBucket  byte = 3 // bucket u32: its running digest
 )
 
 // Lengths of keys and of their parts.
 const (
 	prefixLen    = 5
 	inodeKeyLen  = prefixLen + 8
-	entryKeyLen  = prefixLen + 16 // cookie and block keys
+	entryKeyLen  = prefixLen + 16 // cookie, block and extent keys
 	answerKeyLen = prefixLen + 8
+	bucketKeyLen = prefixLen + 1 + 4
 
 	exportKeyLen = prefixLen + 4
 	mountKeyLen  = prefixLen + 8
@@ -64,6 +67,10 @@ func appendPrefix(b []byte, table byte, volume uint32) []byte {
 
 func localKey(b []byte, record byte) []byte {
 	return append(appendPrefix(b, tableLocal, 0), record)
+}
+
+func bucketKey(b []byte, bucket int) []byte {
+	return be.AppendUint32(localKey(b, localBucket), uint32(bucket))
 }
 
 func superKey(b []byte, volume uint32) []byte { return appendPrefix(b, tableSuper, volume) }
@@ -87,6 +94,11 @@ func blockKey(b []byte, volume uint32, ino vfs.Ino, number uint64) []byte {
 	return be.AppendUint64(b, number)
 }
 
+func extentKey(b []byte, volume uint32, ino vfs.Ino, number uint64) []byte {
+	b = be.AppendUint64(appendPrefix(b, tableExtent, volume), uint64(ino))
+	return be.AppendUint64(b, number)
+}
+
 func exportsKey(b []byte, volume uint32) []byte { return appendPrefix(b, tableExport, volume) }
 
 func exportKey(b []byte, volume, place uint32) []byte {
@@ -101,7 +113,7 @@ func mountKey(b []byte, volume uint32, added vfs.Time) []byte {
 	return be.AppendUint64(appendPrefix(b, tableMount, volume), uint64(added))
 }
 
-// lastPart returns the last eight bytes of a cookie or block key.
+// lastPart returns the last eight bytes of a cookie, block or extent key.
 func lastPart(key []byte) (uint64, error) {
 	if len(key) != entryKeyLen {
 		return 0, corrupt(key, "key of %d bytes", len(key))

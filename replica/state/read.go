@@ -248,10 +248,11 @@ func (v view) readData(n *inode, off uint64, buf []byte) error {
 	if last-first >= fewBlocks {
 		return v.scanBlocks(n, first, last, off, buf)
 	}
-	var key [entryKeyLen]byte
+	var buffer [entryKeyLen]byte
 	for number := first; number <= last; number++ {
 		part, at := window(buf, off, number, bs)
-		data, closer, err := v.db.Get(blockKey(key[:0], v.super.ID, n.Ino, number))
+		key := blockKey(buffer[:0], v.super.ID, n.Ino, number)
+		value, closer, err := v.db.Get(key)
 		if errors.Is(err, pebble.ErrNotFound) {
 			clear(part)
 			continue
@@ -259,9 +260,10 @@ func (v view) readData(n *inode, off uint64, buf []byte) error {
 		if err != nil {
 			return asCorrupt(err)
 		}
+		data, err := openBlock(key, value)
 		fill(part, data, at)
-		if err := closer.Close(); err != nil {
-			return asCorrupt(err)
+		if err := errors.Join(err, asCorrupt(closer.Close())); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -278,11 +280,14 @@ func (v view) scanBlocks(n *inode, first, last, off uint64, buf []byte) error {
 	clear(buf)
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
 		var number uint64
-		var data []byte
+		var value, data []byte
 		if number, err = lastPart(it.Key()); err != nil {
 			break
 		}
-		if data, err = it.ValueAndErr(); err == nil {
+		if value, err = it.ValueAndErr(); err != nil {
+			break
+		}
+		if data, err = openBlock(it.Key(), value); err == nil {
 			part, at := window(buf, off, number, uint64(v.super.BlockSize))
 			fill(part, data, at)
 		}

@@ -15,7 +15,7 @@ import (
 
 // FormatVersion is the version of the keys and records that this program
 // reads and writes.
-const FormatVersion = 4
+const FormatVersion = 5
 
 // ErrFormat is returned by Open for a state of another format version.
 var ErrFormat = errors.New("state format not supported")
@@ -38,8 +38,10 @@ type State struct {
 		super super
 		tables
 		applied, term uint64
-		forced        uint64 // answers that went because of the limit, since Open
-		hits          uint64 // calls that were answered with one, since Open
+		total         Digest   // of all replicated records
+		buckets       []Digest // whose sum it is
+		forced        uint64   // answers that went because of the limit, since Open
+		hits          uint64   // calls that were answered with one, since Open
 		closed        bool
 	}
 
@@ -52,7 +54,7 @@ type State struct {
 
 	failure *failure
 	closing atomic.Bool    // tells long scans to stop
-	users   sync.WaitGroup // of the store without the lock: Flush, Digest
+	users   sync.WaitGroup // of the store without the lock: Flush, ScanDigest
 	broken  error          // of the apply goroutine: why it stopped
 }
 
@@ -83,17 +85,11 @@ func (s *State) load() error {
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
-	key := localKey(nil, localApplied)
-	v, err := s.get(key)
+	d, err := readDigests(s.db)
 	if err != nil {
 		return err
 	}
-	if v != nil && len(v) != 16 {
-		return corrupt(key, "applied record of %d bytes", len(v))
-	}
-	if v != nil {
-		s.mu.applied, s.mu.term = be.Uint64(v), be.Uint64(v[8:])
-	}
+	s.mu.applied, s.mu.term, s.mu.total, s.mu.buckets = d.Index, d.Term, d.Total, d.Buckets
 	// The WAL is off, so what Open finds is in files: it is durable.
 	s.durable.index, s.durable.term = s.mu.applied, s.mu.term
 	if err := s.loadSuper(); err != nil {
@@ -247,18 +243,7 @@ func (s *State) Stats() (inodes, bytes uint64) {
 }
 
 // get returns a copy of a value, or nil.
-func (s *State) get(key []byte) ([]byte, error) {
-	v, closer, err := s.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, asCorrupt(err)
-	}
-	out := make([]byte, len(v))
-	copy(out, v)
-	return out, closer.Close()
-}
+func (s *State) get(key []byte) ([]byte, error) { return readRecord(s.db, key) }
 
 // asCorrupt marks what Pebble calls corruption as ours.
 func asCorrupt(err error) error {

@@ -130,18 +130,20 @@ func (t *txn) fillExports(b *pebble.Batch) error {
 	if e == nil {
 		return nil
 	}
-	// Entries beyond those of the new table go with the old one.
-	from, to := exportKey(nil, t.super.ID, 0), exportKey(nil, t.super.ID, vfs.MaxExports)
-	if err := b.DeleteRange(from, to, nil); err != nil {
+	if err := t.set(b, exportsKey(nil, t.super.ID), appendExports(nil, e)); err != nil {
 		return err
 	}
-	if err := b.Set(exportsKey(nil, t.super.ID), appendExports(nil, e), nil); err != nil {
-		return err
+	// Entries beyond those of the new table go with the old one.
+	for i := len(e.Exports); i < len(t.s.mu.exports.Exports); i++ {
+		t.keyBuf = exportKey(t.keyBuf[:0], t.super.ID, uint32(i))
+		if err := t.delete(b, t.keyBuf); err != nil {
+			return err
+		}
 	}
 	for i := range e.Exports {
 		t.keyBuf = exportKey(t.keyBuf[:0], t.super.ID, uint32(i))
 		t.valueBuf = appendExport(t.valueBuf[:0], &e.Exports[i])
-		if err := b.Set(t.keyBuf, t.valueBuf, nil); err != nil {
+		if err := t.set(b, t.keyBuf, t.valueBuf); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ func (t *txn) fillMembers(b *pebble.Batch) error {
 		m := &t.tables.memberWrites[i]
 		t.keyBuf = memberKey(t.keyBuf[:0], t.super.ID, m.Name)
 		t.valueBuf = appendMember(t.valueBuf[:0], m)
-		if err := b.Set(t.keyBuf, t.valueBuf, nil); err != nil {
+		if err := t.set(b, t.keyBuf, t.valueBuf); err != nil {
 			return err
 		}
 	}

@@ -125,11 +125,11 @@ func (t *txn) fillMounts(b *pebble.Batch) error {
 		t.keyBuf = mountKey(t.keyBuf[:0], t.super.ID, w.added)
 		var err error
 		if w.gone {
-			err = b.Delete(t.keyBuf, nil)
+			err = t.delete(b, t.keyBuf)
 		} else {
 			t.valueBuf = appendField(t.valueBuf[:0], tagMountHost, []byte(w.Host))
 			t.valueBuf = appendField(t.valueBuf, tagMountPath, []byte(w.Path))
-			err = b.Set(t.keyBuf, t.valueBuf, nil)
+			err = t.set(b, t.keyBuf, t.valueBuf)
 		}
 		if err != nil {
 			return err

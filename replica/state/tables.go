@@ -1,7 +1,7 @@
 package state
 
 import (
-	"errors"
+	"bytes"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -26,6 +26,10 @@ type tableChanges struct {
 	members      []vfs.Member     // all members, if memberWrites is not empty
 	memberWrites []vfs.Member
 	mountWrites  []mountWrite
+
+	// written has the records of these tables that this entry has written, by
+	// key; nil is one that it deleted.
+	written map[string][]byte
 }
 
 // loadTables reads the tables into memory.
@@ -56,17 +60,7 @@ func (s *State) loadTables() error {
 // scan calls f for each record of a table, in key order. The slices are valid
 // during the call.
 func (s *State) scan(table byte, f func(key, value []byte) error) error {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
-	if err != nil {
-		return asCorrupt(err)
-	}
-	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		var v []byte
-		if v, err = it.ValueAndErr(); err == nil {
-			err = f(it.Key(), v)
-		}
-	}
-	return errors.Join(asCorrupt(err), asCorrupt(it.Close()))
+	return scanRange(s.db, []byte{table}, []byte{table + 1}, f)
 }
 
 // changeTable runs a command that is no change of the file system. It asks for
@@ -94,6 +88,43 @@ func (t *txn) fillTables(b *pebble.Batch) error {
 		return err
 	}
 	return t.fillMounts(b)
+}
+
+// set writes a record of a table that seldom changes: what the record was is
+// read, for the digest.
+func (t *txn) set(b *pebble.Batch, key, value []byte) error {
+	if err := t.replace(key, value); err != nil {
+		return err
+	}
+	t.addRecord(key, value)
+	return b.Set(key, value, nil)
+}
+
+// delete is set for a record that goes, if it is there.
+func (t *txn) delete(b *pebble.Batch, key []byte) error {
+	if err := t.replace(key, nil); err != nil {
+		return err
+	}
+	return b.Delete(key, nil)
+}
+
+// replace takes the record with this key out of the digest.
+func (t *txn) replace(key, value []byte) error {
+	old, ok := t.tables.written[string(key)]
+	if !ok {
+		var err error
+		if old, err = t.s.get(key); err != nil {
+			return err
+		}
+	}
+	if old != nil {
+		t.subRecord(key, old)
+	}
+	if t.tables.written == nil {
+		t.tables.written = make(map[string][]byte)
+	}
+	t.tables.written[string(key)] = bytes.Clone(value)
+	return nil
 }
 
 // publishTables makes them visible. The caller holds the lock.

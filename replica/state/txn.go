@@ -28,9 +28,10 @@ type txn struct {
 	answers answers // of this entry
 
 	tables tableChanges
+	sums   sums
 
-	keyBuf   []byte
-	valueBuf []byte
+	keyBuf, valueBuf   []byte
+	cookieBuf, nameBuf []byte
 }
 
 // node is one inode in a txn.
@@ -41,13 +42,13 @@ type node struct {
 	changed bool // the record must be written
 	gone    bool // the last name went in this entry
 
-	stored     bool   // the store has a record
-	storedSize uint64 // file size in the store: no block lies beyond it
-	storedUsed uint64
+	stored *inode // as it is in the store; nil if it is not
 
 	// blocks has what this entry wrote. A slice in it is never changed.
 	blocks map[uint64][]byte
 	order  []uint64
+	// replaced has what this entry has seen of stored blocks.
+	replaced map[uint64]extent
 	// cut is the number of the first block whose stored value is void.
 	cut uint64
 }
@@ -68,7 +69,10 @@ type entry struct {
 }
 
 func newTxn(s *State) *txn {
-	return &txn{s: s, nodes: make(map[vfs.Ino]*node), entries: make(map[entryName]*entry)}
+	return &txn{
+		s: s, nodes: make(map[vfs.Ino]*node), entries: make(map[entryName]*entry),
+		sums: sums{places: make(map[int]int)},
+	}
 }
 
 // begin empties t for the next entry.
@@ -81,6 +85,7 @@ func (t *txn) begin(term uint64) {
 	t.order, t.inOrder, t.err = t.order[:0], t.inOrder[:0], nil
 	t.super = t.s.mu.super // The apply goroutine is the only one to change it.
 	t.answers.begin(t.super.nextAnswer)
+	t.sums.begin()
 }
 
 func (t *txn) fail(err error) {
@@ -102,7 +107,7 @@ func (t *txn) node(ino vfs.Ino) *node {
 			return nil
 		}
 		if stored != nil {
-			n = &node{inode: stored, stored: true, storedSize: stored.Size, storedUsed: stored.Used, cut: noCut}
+			n = &node{inode: stored, stored: stored, cut: noCut}
 		}
 		t.add(ino, n)
 	}
@@ -207,61 +212,81 @@ func (t *txn) fill(b *pebble.Batch, index, term uint64) error {
 	if err := t.fillTables(b); err != nil {
 		return err
 	}
-	if !t.super.formatted() {
-		t.super = super{} // nothing of it is stored, so nothing may be remembered
-	} else {
-		t.keyBuf = superKey(t.keyBuf[:0], t.super.ID)
-		t.valueBuf = appendSuper(t.valueBuf[:0], &t.super)
-		if err := b.Set(t.keyBuf, t.valueBuf, nil); err != nil {
-			return err
-		}
+	if err := t.fillSuper(b); err != nil {
+		return err
 	}
-	return setApplied(b, index, term)
+	return t.fillSums(b, index, term)
 }
 
-func setApplied(b *pebble.Batch, index, term uint64) error {
-	var v [16]byte
-	be.PutUint64(v[:], index)
-	be.PutUint64(v[8:], term)
-	return b.Set(localKey(nil, localApplied), v[:], nil)
+func (t *txn) fillSuper(b *pebble.Batch) error {
+	if !t.super.formatted() {
+		t.super = super{} // nothing of it is stored, so nothing may be remembered
+		t.sums.super = Digest{}
+		return nil
+	}
+	t.keyBuf = superKey(t.keyBuf[:0], t.super.ID)
+	t.valueBuf = appendSuper(t.valueBuf[:0], &t.super)
+	t.sums.super = recordSum(t.keyBuf, t.valueBuf)
+	return b.Set(t.keyBuf, t.valueBuf, nil)
 }
 
 func (t *txn) fillNode(b *pebble.Batch, n *node) error {
 	if err := t.fillBlocks(b, n); err != nil {
 		return err
 	}
-	t.keyBuf = inodeKey(t.keyBuf[:0], t.super.ID, n.Ino)
-	switch {
-	case n.gone && n.stored:
-		return b.Delete(t.keyBuf, nil)
-	case n.gone || !n.changed:
+	if !n.gone && !n.changed {
 		return nil
 	}
-	t.valueBuf = appendInode(t.valueBuf[:0], n.inode)
-	return b.Set(t.keyBuf, t.valueBuf, nil)
+	t.keyBuf = inodeKey(t.keyBuf[:0], t.super.ID, n.Ino)
+	if n.stored != nil {
+		t.valueBuf = appendInode(t.valueBuf[:0], n.stored)
+		t.subRecord(t.keyBuf, t.valueBuf)
+	}
+	switch {
+	case !n.gone:
+		t.valueBuf = appendInode(t.valueBuf[:0], n.inode)
+		t.addRecord(t.keyBuf, t.valueBuf)
+		return b.Set(t.keyBuf, t.valueBuf, nil)
+	case n.stored != nil:
+		return b.Delete(t.keyBuf, nil)
+	default:
+		return nil
+	}
 }
 
 func (t *txn) fillEntry(b *pebble.Batch, e *entry) error {
 	if e.stored == e.now {
 		return nil
 	}
-	if e.stored.exists() && e.stored.cookie != e.now.cookie {
-		t.keyBuf = cookieKey(t.keyBuf[:0], t.super.ID, e.dir, e.stored.cookie)
-		if err := b.Delete(t.keyBuf, nil); err != nil {
-			return err
+	if e.stored.exists() {
+		t.setNames(e, e.stored)
+		t.subRecord(t.keyBuf, t.valueBuf)
+		t.subRecord(t.cookieBuf, t.nameBuf)
+		if e.stored.cookie != e.now.cookie {
+			if err := b.Delete(t.cookieBuf, nil); err != nil {
+				return err
+			}
 		}
 	}
-	t.keyBuf = direntKey(t.keyBuf[:0], t.super.ID, e.dir, e.name)
 	if !e.now.exists() {
 		return b.Delete(t.keyBuf, nil)
 	}
-	t.valueBuf = appendDirent(t.valueBuf[:0], e.now)
+	t.setNames(e, e.now)
+	t.addRecord(t.keyBuf, t.valueBuf)
+	t.addRecord(t.cookieBuf, t.nameBuf)
 	if err := b.Set(t.keyBuf, t.valueBuf, nil); err != nil {
 		return err
 	}
-	t.keyBuf = cookieKey(t.keyBuf[:0], t.super.ID, e.dir, e.now.cookie)
-	t.valueBuf = appendCookie(t.valueBuf[:0], e.now.ino, e.name)
-	return b.Set(t.keyBuf, t.valueBuf, nil)
+	return b.Set(t.cookieBuf, t.nameBuf, nil)
+}
+
+// setNames puts the two records of a directory entry, if it is d, into the
+// buffers.
+func (t *txn) setNames(e *entry, d dirent) {
+	t.keyBuf = direntKey(t.keyBuf[:0], t.super.ID, e.dir, e.name)
+	t.valueBuf = appendDirent(t.valueBuf[:0], d)
+	t.cookieBuf = cookieKey(t.cookieBuf[:0], t.super.ID, e.dir, d.cookie)
+	t.nameBuf = appendCookie(t.nameBuf[:0], d.ino, e.name)
 }
 
 // publish makes the batch visible together with the cache that goes with it.
@@ -285,6 +310,7 @@ func (t *txn) publish(b *pebble.Batch, index, term uint64) error {
 		}
 	}
 	s.publishTables(&t.tables)
+	s.publishSums(&t.sums)
 	s.mu.super, s.mu.applied, s.mu.term = t.super, index, term
 	s.setTimes()
 	s.mu.forced += uint64(t.answers.forced)

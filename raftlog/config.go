@@ -30,6 +30,11 @@ const (
 	// maxPings bounds the unanswered pings on one control stream.
 	maxPings = 64
 
+	// maxPromise bounds Timing.Promise.
+	maxPromise = time.Minute
+	// DefaultPromise is how long promises last: Timing.Promise.
+	DefaultPromise = 350 * time.Millisecond
+
 	// DefaultKeepLogBytes is how much of the log stays after compaction.
 	DefaultKeepLogBytes = 256 << 20
 )
@@ -38,8 +43,14 @@ const (
 // on the role and are meant for a LAN and for machines that stall for a few
 // hundred milliseconds now and then.
 type Timing struct {
+	// Promise is how long a member that hears of a leader lets nobody else have
+	// its vote, and so what leases last at most. It must be the same on every
+	// member; a member with another one is refused. It cannot be changed while
+	// any member runs: a member that starts waits for one promise of the length
+	// that it knows.
+	Promise time.Duration
 	// HeartbeatTimeout is how long a follower hears nothing of its leader
-	// before it looks for a new one: 500 ms on a data node, 300 ms on a
+	// before it looks for a new one: 1.2 promises on a data node, one on a
 	// witness, which must have forgotten the old leader by the time a data
 	// node asks for its vote (hashicorp/raft refuses to vote while it knows a
 	// leader).
@@ -72,13 +83,14 @@ func (t *Timing) setDefaults(role Role) {
 			*d = v
 		}
 	}
-	heartbeat := 500 * time.Millisecond
+	def(&t.Promise, DefaultPromise)
+	heartbeat := t.Promise * 6 / 5
 	if role == RoleWitness {
-		heartbeat = 300 * time.Millisecond
+		heartbeat = t.Promise
 	}
 	def(&t.HeartbeatTimeout, heartbeat)
 	def(&t.ElectionTimeout, t.HeartbeatTimeout)
-	def(&t.LeaderLeaseTimeout, t.HeartbeatTimeout*4/5)
+	def(&t.LeaderLeaseTimeout, t.HeartbeatTimeout*9/10)
 	def(&t.CommitTimeout, 50*time.Millisecond)
 	def(&t.RPCTimeout, 2*time.Second)
 	def(&t.DialTimeout, 500*time.Millisecond)
@@ -93,6 +105,7 @@ func (t *Timing) validate() error {
 		name   string
 		d, min time.Duration
 	}{
+		{"Promise", t.Promise, 10 * time.Millisecond},
 		{"HeartbeatTimeout", t.HeartbeatTimeout, 50 * time.Millisecond},
 		{"ElectionTimeout", t.ElectionTimeout, t.HeartbeatTimeout},
 		{"LeaderLeaseTimeout", t.LeaderLeaseTimeout, 10 * time.Millisecond},
@@ -107,6 +120,9 @@ func (t *Timing) validate() error {
 		if d.d < d.min {
 			return fmt.Errorf("%s %v is below %v", d.name, d.d, d.min)
 		}
+	}
+	if t.Promise > maxPromise {
+		return fmt.Errorf("Promise %v is above %v", t.Promise, maxPromise)
 	}
 	if t.LeaderLeaseTimeout > t.HeartbeatTimeout {
 		return fmt.Errorf("LeaderLeaseTimeout %v is above HeartbeatTimeout %v", t.LeaderLeaseTimeout, t.HeartbeatTimeout)
@@ -156,8 +172,11 @@ type Config struct {
 	// DefaultKeepLogBytes if zero.
 	KeepLogBytes uint64
 	Timing       Timing
-	Logger       *slog.Logger // slog.Default if nil
-	Metrics      Metrics      // may be nil
+	// Clock measures promises and leases; CLOCK_BOOTTIME if nil. Tests use
+	// others.
+	Clock   Clock
+	Logger  *slog.Logger // slog.Default if nil
+	Metrics Metrics      // may be nil
 }
 
 func (c *Config) setDefaults() {

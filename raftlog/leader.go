@@ -1,9 +1,6 @@
 package raftlog
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"sort"
 	"time"
 
@@ -12,6 +9,10 @@ import (
 
 // handOverPauseMax bounds the pause between a witness's attempts to hand over.
 const handOverPauseMax = 500 * time.Millisecond
+
+// barrierPause is the first pause of a new leader that waits for its state
+// machine.
+const barrierPause = 200 * time.Microsecond
 
 // lead does what a new leader has to do. It ends when that is done or when the
 // term is lost.
@@ -22,18 +23,35 @@ func (n *Node) lead(t Term) {
 		return
 	}
 	for n.leads(t) {
-		// The barrier returns after everything before it was delivered. It was
-		// appended in t if t is still the term when it returns.
-		err := n.raft.Barrier(0).Error()
-		if err == nil && n.leads(t) {
-			n.readyTerm.Store(uint64(t))
-			n.refresh()
+		// The barrier returns after everything before it was queued for the state
+		// machine. It was appended in t if t is still the term when it returns.
+		f := n.raft.Barrier(0)
+		if err := f.Error(); err == nil && n.leads(t) {
+			if n.appliedBarrier(t, f.(raft.IndexFuture).Index()) {
+				n.readyTerm.Store(uint64(t))
+				n.leases.ready(t)
+				n.refresh()
+			}
 			return
 		}
 		if !n.sleep(n.cfg.Timing.RetryPause) {
 			return
 		}
 	}
+}
+
+// appliedBarrier waits until everything before a barrier was given to the state
+// machine and applied. That may take as long as a lease that this process granted
+// in an earlier term still runs (rule R7). It returns false if the term is lost
+// before.
+func (n *Node) appliedBarrier(t Term, barrier uint64) bool {
+	index := Index(n.store.Visible(barrier))
+	for pause := barrierPause; n.sm.Applied() < index; pause = min(2*pause, n.cfg.Timing.RetryPause) {
+		if !n.leads(t) || !n.sleep(pause) {
+			return false
+		}
+	}
+	return n.leads(t)
 }
 
 // handOver gives the lead of a witness to a data node. Raft's transfer brings
@@ -75,7 +93,7 @@ func (n *Node) handOverOrder() []string {
 		}
 		asked++
 		k.ping(func(p pong, err error) {
-			if err != nil {
+			if err != nil || p.Barred {
 				answers <- nil
 				return
 			}
@@ -110,61 +128,4 @@ func (n *Node) handOverOrder() []string {
 		names[i] = f.name
 	}
 	return names
-}
-
-// TransferLeadership hands the lead to another data node. Proposals are refused
-// with ErrNotLeader until it succeeded or failed. It returns nil once the lead
-// is given up.
-func (n *Node) TransferLeadership(ctx context.Context, to string) error {
-	k := n.link(to)
-	if k == nil || k.peer.Role != RoleData {
-		return fmt.Errorf("raftlog: %q is not another data node", to)
-	}
-	if _, ok := n.ready(); !ok {
-		return n.notLeader()
-	}
-	// A transfer to a member that is away would hold up proposals for nothing.
-	up := make(chan error, 1)
-	k.ping(func(_ pong, err error) { up <- err })
-	select {
-	case err := <-up:
-		if err != nil {
-			return fmt.Errorf("raftlog: %s does not answer: %w", to, err)
-		}
-	case <-time.After(n.cfg.Timing.HeartbeatTimeout):
-		return fmt.Errorf("raftlog: %s does not answer", to)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return n.transfer(ctx, to)
-}
-
-// transfer runs one leadership transfer of raft at a time.
-func (n *Node) transfer(ctx context.Context, to string) error {
-	if !n.transferring.CompareAndSwap(false, true) {
-		return errors.New("raftlog: a transfer is under way")
-	}
-	done := make(chan error, 1)
-	ok := n.spawn(func() {
-		// While the flag is set the transport does not wait for members that
-		// are away: raft's transfer may be waiting for that very goroutine.
-		defer n.transferring.Store(false)
-		done <- n.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)).Error()
-	})
-	if !ok {
-		n.transferring.Store(false)
-		return ErrClosed
-	}
-	select {
-	case err := <-done:
-		if errors.Is(err, raft.ErrNotLeader) {
-			return ErrNotLeader
-		}
-		if err != nil {
-			return fmt.Errorf("raftlog: transfer to %s: %w", to, err)
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -20,6 +20,8 @@ type link struct {
 	net    Net
 	timing Timing
 	log    *slog.Logger
+	term   func() Term                  // the own one
+	heard  func(peer string, term Term) // told of the member's term
 
 	mu struct {
 		sync.Mutex
@@ -28,6 +30,7 @@ type link struct {
 		pending map[uint64]pending // by sequence number
 		last    pong
 		lastAt  time.Time
+		strange bool // its promises have another length, which was reported
 		closed  bool
 	}
 }
@@ -38,15 +41,21 @@ type pending struct {
 	deliver func(pong, error) // called once, must not block
 }
 
-func newLink(peer Member, c *Config, l *slog.Logger) *link {
-	k := &link{peer: peer, net: c.Net, timing: c.Timing, log: l}
+func newLink(peer Member, c *Config, l *slog.Logger, term func() Term, heard func(string, Term)) *link {
+	k := &link{peer: peer, net: c.Net, timing: c.Timing, log: l, term: term, heard: heard}
 	k.mu.pending = map[uint64]pending{}
 	return k
 }
 
-// ping asks the member for its state. The answer that is delivered is one to
-// this very message: sequence numbers are never used twice.
+// ping asks the member for its state.
 func (k *link) ping(deliver func(pong, error)) {
+	k.send(ping{Kind: controlPing, Term: k.term()}, deliver)
+}
+
+// send sends a ping. The answer that is delivered is one to this very message:
+// sequence numbers are never used twice.
+func (k *link) send(p ping, deliver func(pong, error)) {
+	p.Promise = k.timing.Promise
 	k.mu.Lock()
 	conn := k.mu.conn
 	if conn == nil {
@@ -62,11 +71,9 @@ func (k *link) ping(deliver func(pong, error)) {
 	}
 	k.mu.seq++
 	k.mu.pending[k.mu.seq] = pending{time.Now(), deliver}
-	var b [pingBytes]byte
-	encodePing(&b, k.mu.seq)
 	// The write is under the lock so that pings leave whole and in order. It
 	// does not block: maxPings of them fit into any socket's buffer.
-	_, err := conn.Write(b[:])
+	_, err := conn.Write(encodePing(k.mu.seq, p))
 	k.mu.Unlock()
 	if err != nil {
 		conn.Close() // the runner notices and fails what is pending
@@ -154,13 +161,21 @@ func (k *link) read(conn net.Conn) error {
 		if p.Role != k.peer.Role {
 			return fmt.Errorf("raftlog: member %s says it is a %s node, it is known as a %s node", k.peer.Name, p.Role, k.peer.Role)
 		}
+		k.heard(k.peer.Name, p.Term)
 		k.mu.Lock()
+		strange := p.Promise != k.timing.Promise.Truncate(time.Microsecond)
+		told := k.mu.strange
+		k.mu.strange = strange
 		call, ok := k.mu.pending[seq]
 		delete(k.mu.pending, seq)
 		k.mu.last, k.mu.lastAt = p, time.Now()
 		k.mu.Unlock()
 		if !ok {
 			return fmt.Errorf("raftlog: member %s answers a ping that was not sent", k.peer.Name)
+		}
+		if strange && !told {
+			k.log.Error("a member's promises have another length: it neither leads nor counts. Stop all members, run the same version with the same timing on each, wait for the longer of the two, and start them again",
+				"peer", k.peer.Name, "there", p.Promise, "here", k.timing.Promise)
 		}
 		call.deliver(p, nil)
 	}

@@ -23,24 +23,29 @@ type Node struct {
 	sm      StateMachine // nil on a witness
 	members []Member     // by name
 
-	vote    *logstore.Vote
-	store   *logstore.Store
-	markers *markers
-	fsm     *fsm
-	trans   *transport
-	raft    *raft.Raft
-	control *controlServer
-	links   []*link // to the other members, by name
-	nudgers map[string]*nudger
+	vote     *logstore.Vote
+	store    *logstore.Store
+	markers  *markers
+	fsm      *fsm
+	queue    *delivery // nil on a witness
+	leases   *leases
+	promises *promises
+	trans    *transport
+	raft     *raft.Raft
+	control  *controlServer
+	links    []*link // to the other members, by name
+	nudgers  map[string]*nudger
 
 	watch     watch
 	rounds    rounds
 	signals   chan raft.Observation
+	kick      chan struct{} // 1: the watched state may have changed
 	readyTerm atomic.Uint64 // the term whose barrier was delivered here
 	fired     time.Time     // observer's: the contact that the watchdog fired for
 
 	slots        chan struct{} // one per proposal in flight
 	transferring atomic.Bool
+	transferTerm atomic.Uint64 // raft may send TimeoutNow in that term
 
 	fatal  chan error // buffered for the one error
 	failed atomic.Bool
@@ -150,6 +155,9 @@ func (n *Node) close() error {
 	}
 	down := n.shutdown()
 	err := n.trans.Close() // ends the calls that raft's goroutines are in
+	if n.queue != nil {
+		n.queue.close() // raft may wait in it
+	}
 	err = errors.Join(err, down.Error(), n.control.close())
 	if waited {
 		<-idle

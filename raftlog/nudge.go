@@ -1,10 +1,6 @@
 package raftlog
 
-import (
-	"sync"
-
-	"github.com/hashicorp/raft"
-)
+import "sync"
 
 // nudger coalesces the nudges to one follower: one message is out, at most one
 // more is due.
@@ -66,12 +62,5 @@ func (n *Node) nudge(peer string) {
 	if !ok || !n.leads(term) {
 		return
 	}
-	addr := []byte(n.cfg.Name)
-	n.trans.nudge(peer, &raft.AppendEntriesRequest{
-		RPCHeader:         raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: addr, Addr: addr},
-		Term:              uint64(term),
-		PrevLogEntry:      uint64(commit),
-		PrevLogTerm:       prev,
-		LeaderCommitIndex: uint64(commit),
-	})
+	n.trans.beside(peer, n.trans.request(term, uint64(commit), prev, uint64(commit)))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"time"
 
@@ -23,6 +24,12 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("raftlog: config: %w", err)
 	}
+	if cfg.Clock == nil {
+		var err error
+		if cfg.Clock, err = newClock(); err != nil {
+			return nil, fmt.Errorf("raftlog: %w", err)
+		}
+	}
 	if (sm == nil) != (cfg.Role == RoleWitness) {
 		return nil, errors.New("raftlog: a data node needs a state machine, a witness has none")
 	}
@@ -34,13 +41,15 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 		members: cfg.sortedMembers(),
 		markers: &markers{dir: cfg.Dir},
 		signals: make(chan raft.Observation, 1),
+		kick:    make(chan struct{}, 1),
 		slots:   make(chan struct{}, maxProposals),
 		nudgers: map[string]*nudger{},
 		fatal:   make(chan error, 1),
 		ctx:     ctx,
 		cancel:  cancel,
 	}
-	n.fsm = &fsm{sm: sm, fail: n.fail}
+	n.openLeases()
+	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed}
 	if err := n.openDisk(); err != nil {
 		cancel()
 		return nil, err
@@ -55,6 +64,27 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 	}
 	n.start()
 	return n, nil
+}
+
+// openLeases begins with a promise to nobody (rule R2).
+func (n *Node) openLeases() {
+	n.promises = newPromises(n.cfg.Clock, n.cfg.Timing.Promise)
+	l := newLeases(&n.cfg, n.promises)
+	l.term, l.leads, l.voters = n.Term, n.leads, n.voters
+	l.data = func(name string) bool {
+		k := n.link(name)
+		return k != nil && k.peer.Role == RoleData
+	}
+	l.moved = func() { signal(n.kick) }
+	if n.sm != nil {
+		n.queue = newDelivery(n.sm, l, n.cfg.Timing.Promise/renewals)
+		l.moved = func() {
+			n.queue.moved()
+			signal(n.kick)
+		}
+	}
+	l.mu.follow.incarnation = rand.Uint64()
+	n.leases = l
 }
 
 func (n *Node) openDisk() error {
@@ -150,6 +180,8 @@ func (n *Node) recoverMarker() error {
 // beginAt has raft deliver from the entry after the marker.
 func (n *Node) beginAt(m *marker) {
 	n.markers.mu.start = m
+	// What the state has already may have been shown.
+	n.leases.mu.released = n.fsm.skip
 	if m != nil {
 		n.fsm.delivered.Store(m.Index)
 	}
@@ -175,7 +207,7 @@ func (n *Node) raftConfig() *raft.Config {
 
 func (n *Node) openRaft() error {
 	c := n.raftConfig()
-	n.trans = newTransport(&n.cfg, n.log)
+	n.trans = newTransport(&n.cfg, n.log, n.promises, n.leases)
 	fail := func(err error) error { return errors.Join(err, n.trans.Close()) }
 	if err := n.bootstrap(c); err != nil {
 		return fail(err)
@@ -196,7 +228,10 @@ func (n *Node) openRaft() error {
 // wireTransport gives the transport what it asks of the node. Its calls come
 // only after start, when raft exists.
 func (n *Node) wireTransport() {
-	n.trans.leads = n.leads
+	n.trans.term, n.trans.leads, n.trans.stalled = n.Term, n.leads, n.stalled
+	n.trans.reached = n.reached
+	n.trans.campaigning = func(t Term) bool { return n.raft.State() == raft.Candidate && n.Term() <= t }
+	n.trans.transferTerm = func() Term { return Term(n.transferTerm.Load()) }
 	n.trans.transferring = n.transferring.Load
 	n.trans.caughtUp = n.Nudge
 	if n.cfg.Role == RoleWitness {
@@ -265,11 +300,11 @@ func (n *Node) checkMembers() error {
 func (n *Node) start() {
 	for _, m := range n.members {
 		if m.Name != n.cfg.Name {
-			n.links = append(n.links, newLink(m, &n.cfg, n.log))
+			n.links = append(n.links, newLink(m, &n.cfg, n.log, n.Term, n.reached))
 			n.nudgers[m.Name] = &nudger{}
 		}
 	}
-	n.control = newControlServer(n.cfg.Net.Listener(StreamControl), n.self)
+	n.control = newControlServer(n.cfg.Net.Listener(StreamControl), n.answer)
 	n.raft.RegisterObserver(raft.NewObserver(n.signals, false, nil))
 	n.refresh()
 	n.trans.start()
@@ -277,6 +312,10 @@ func (n *Node) start() {
 	for _, k := range n.links {
 		n.spawn(func() { k.run(n.ctx) })
 	}
+	if n.queue != nil {
+		go n.queue.run() // Close ends it, after raft
+	}
 	n.spawn(n.observer)
+	n.spawn(n.pacer)
 	n.spawn(n.keeper)
 }

@@ -3,6 +3,7 @@ package raftlog
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -12,7 +13,7 @@ func TestClamp(t *testing.T) {
 	for _, c := range []struct{ marker, watermark, want uint64 }{
 		{0, 0, 0}, {10, 0, 0}, {0, 10, 0}, {10, 20, 10}, {20, 10, 10},
 	} {
-		n := &Node{markers: &markers{}, fsm: &fsm{}}
+		n := &Node{markers: &markers{}, fsm: &fsm{}, leases: &leases{}}
 		n.markers.mu.index = Index(c.marker)
 		n.fsm.raiseWatermark(Index(c.watermark))
 		n.fsm.raiseWatermark(0) // never lowers it
@@ -68,15 +69,18 @@ func TestFrame_Golden(t *testing.T) {
 
 // The control messages are part of the wire format.
 func TestControl_Golden(t *testing.T) {
-	var ping [pingBytes]byte
-	encodePing(&ping, 7)
-	if want := [pingBytes]byte{0: 1, 1: 1, 15: 7}; ping != want {
-		t.Errorf("% x", ping)
+	q := ping{Kind: controlRelease, Wants: true, Term: 1, Promise: 2 * time.Microsecond, Incarnation: 3, At: 4, Applied: 5, Name: "bc"}
+	in := encodePing(7, q)
+	if want := append([]byte{0: 2, 1: 4, 2: 1, 3: 2, 15: 7, 23: 1, 31: 2, 39: 3, 47: 4, 55: 5}, "bc"...); !bytes.Equal(in, want) {
+		t.Errorf("% x", in)
 	}
-	p := pong{Role: RoleWitness, Leader: true, Ready: true, Term: 1, Last: 2, Commit: 3, Delivered: 4, Applied: 5, Durable: 6, LogBytes: 7}
+	if seq, got, err := readPing(bytes.NewReader(in)); err != nil || seq != 7 || got != q {
+		t.Errorf("%d %+v %v", seq, got, err)
+	}
+	p := pong{Role: RoleWitness, Leader: true, Ready: true, Term: 1, Last: 2, Commit: 3, Delivered: 4, Applied: 5, Durable: 6, LogBytes: 7, Promise: 8 * time.Microsecond, Lease: 9 * time.Microsecond}
 	var b [pongBytes]byte
 	encodePong(&b, 9, p)
-	want := [pongBytes]byte{0: 1, 1: 2, 2: 1, 3: 3, 15: 9, 23: 1, 31: 2, 39: 3, 47: 4, 55: 5, 63: 6, 71: 7}
+	want := [pongBytes]byte{0: 2, 1: 2, 2: 1, 3: 3, 15: 9, 23: 1, 31: 2, 39: 3, 47: 4, 55: 5, 63: 6, 71: 7, 79: 8, 87: 9}
 	if b != want {
 		t.Errorf("% x", b)
 	}
@@ -84,12 +88,12 @@ func TestControl_Golden(t *testing.T) {
 		t.Errorf("%d %+v %v", seq, got, err)
 	}
 	for _, at := range []int{0, 1} {
-		bad, badPing := b, ping
+		bad, badPing := b, bytes.Clone(in)
 		bad[at], badPing[at] = 77, 77
 		if _, _, err := decodePong(&bad); err == nil {
 			t.Errorf("pong with byte %d spoilt", at)
 		}
-		if _, err := decodePing(&badPing); err == nil {
+		if _, _, err := readPing(bytes.NewReader(badPing)); err == nil {
 			t.Errorf("ping with byte %d spoilt", at)
 		}
 	}
@@ -100,7 +104,8 @@ func TestControl_Golden(t *testing.T) {
 func TestFSM_UnknownEntryStops(t *testing.T) {
 	var failures int
 	sink := &sinkMachine{}
-	f := &fsm{sm: sink, fail: func(error) { failures++ }}
+	queue := newDelivery(sink, &leases{clock: stillClock(0)}, time.Second)
+	f := &fsm{sm: sink, queue: queue, fail: func(error) { failures++ }, committed: func([]*raft.Log) {}}
 	logs := func(from uint64, kinds ...byte) (ls []*raft.Log) {
 		for i, k := range kinds {
 			ls = append(ls, &raft.Log{Index: from + uint64(i), Term: 1, Data: []byte{k}})
@@ -112,6 +117,9 @@ func TestFSM_UnknownEntryStops(t *testing.T) {
 		t.Errorf("responses %v", out)
 	}
 	f.ApplyBatch(logs(4, frameApp))
+	if batch, _ := queue.take(); len(batch) > 0 {
+		sink.Commit(batch)
+	}
 	if failures != 1 || len(sink.got) != 1 || f.delivered.Load() != 0 {
 		t.Errorf("%d failures, delivered %v, %d", failures, sink.got, f.delivered.Load())
 	}
@@ -119,6 +127,11 @@ func TestFSM_UnknownEntryStops(t *testing.T) {
 		t.Error("a marker of a broken state")
 	}
 }
+
+// stillClock is a clock that stands still.
+type stillClock time.Duration
+
+func (c stillClock) Now() time.Duration { return time.Duration(c) }
 
 type sinkMachine struct{ got []Entry }
 

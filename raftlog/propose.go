@@ -17,8 +17,8 @@ type Proposal struct {
 // Done is closed when the outcome is known, as far as it ever will be here.
 func (p *Proposal) Done() <-chan struct{} { return p.done }
 
-// Err returns the outcome, after Done: nil if the entry was committed and
-// handed to this node's state machine, ErrNotLeader, ErrTooBig or ErrClosed if
+// Err returns the outcome, after Done: nil if the entry was committed and is on
+// its way to this node's state machine, which gets it when it is visible, ErrNotLeader, ErrTooBig or ErrClosed if
 // it was not appended and never will be, and ErrUnknownOutcome otherwise.
 func (p *Proposal) Err() error { return p.err }
 
@@ -38,7 +38,7 @@ func (n *Node) Propose(data []byte) *Proposal {
 	if len(data) > MaxEntryBytes {
 		return failed(fmt.Errorf("%w: %d bytes, %d are possible", ErrTooBig, len(data), MaxEntryBytes))
 	}
-	if _, ok := n.ready(); !ok {
+	if _, ok := n.ready(); !ok || n.transferring.Load() {
 		return failed(n.notLeader())
 	}
 	return n.propose(encodeApp(data))

@@ -109,5 +109,6 @@ type State struct {
 	Term     Term
 	Leader   string // member name; empty if unknown
 	IsLeader bool   // this node leads Term
-	Ready    bool   // it leads, and its term's barrier has been delivered
+	Ready    bool   // it leads, and its term's barrier has been applied
+	InSync   string // the member that may hold a lease of this leader; empty for none
 }

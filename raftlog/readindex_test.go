@@ -241,6 +241,8 @@ func TestNudge_FollowerCommitsAtOnce(t *testing.T) {
 		lead := c.Leader()
 		other := c.Other(lead)
 		time.Sleep(time.Second) // let the new leader's first messages pass
+		resume := c.Nodes[other].GiveUpLease()
+		time.Sleep(time.Second)
 		// The other data node makes the quorum, so that its entry leaves before
 		// the commit.
 		c.Net.Delay(lead, "w", time.Millisecond, raftlog.StreamRaft)
@@ -270,5 +272,18 @@ func TestNudge_FollowerCommitsAtOnce(t *testing.T) {
 		mustPropose(t, c.Nodes[lead], "3")
 		c.Nodes[lead].Nudge(other)
 		have(t, c, other, []string{"1", "2", "3"})
+		// One that holds a lease is told without being asked for.
+		c.Net.Delay(lead, other, 0, raftlog.StreamRaft)
+		resume()
+		c.Eventually(time.Second, "the follower has a lease", func() bool {
+			_, ok := c.Nodes[other].Lease()
+			return ok
+		})
+		mustPropose(t, c.Nodes[lead], "4")
+		start = time.Now()
+		have(t, c, other, []string{"1", "2", "3", "4"})
+		if d := time.Since(start); d > 10*time.Millisecond {
+			t.Errorf("with a lease it took %v", d)
+		}
 	})
 }

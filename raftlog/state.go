@@ -80,6 +80,7 @@ func (n *Node) observe() State {
 		if leads {
 			s.Leader = n.cfg.Name
 			s.Ready = Term(n.readyTerm.Load()) == t
+			s.InSync, _ = n.leases.granted()
 		} else if s.Leader == n.cfg.Name {
 			s.Leader = "" // stepping down
 		}
@@ -93,7 +94,7 @@ func (n *Node) observe() State {
 // state is read anew for each. The ticker is for what raft does not signal,
 // a term that was raised.
 func (n *Node) observer() {
-	tick := time.NewTicker(n.cfg.Timing.HeartbeatTimeout / 10)
+	tick := time.NewTicker(n.cfg.Timing.HeartbeatTimeout / 20)
 	defer tick.Stop()
 	var led Term
 	for {
@@ -104,6 +105,7 @@ func (n *Node) observer() {
 		}
 		select {
 		case <-n.signals:
+		case <-n.kick:
 		case <-tick.C:
 			n.watchdog()
 		case <-n.ctx.Done():

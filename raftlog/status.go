@@ -18,7 +18,32 @@ type Status struct {
 	Durable   Index // zero on a witness
 	Watermark Index // every data node is durable up to here
 	LogBytes  uint64
+	Lease     LeaseStatus
 	Peers     []PeerStatus // by name
+}
+
+// LeaseStatus is what a node knows of leases.
+type LeaseStatus struct {
+	Held    Term          // the term whose lease this node holds; 0 for none
+	Left    time.Duration // how long it runs still
+	InSync  string        // who may hold a lease that this node granted; empty for nobody
+	Granted time.Duration // how long at most that one runs still
+	Refused string        // why the last request here got none; empty if it got one
+}
+
+// status returns what leases there are.
+func (l *leases) status() (s LeaseStatus) {
+	now := l.clock.Now()
+	if h := l.held.Load(); h != nil && h.term == l.term() && h.until > now {
+		s.Held, s.Left = h.term, h.until-now
+	}
+	if s.InSync, s.Granted = l.granted(); s.InSync == "" {
+		s.Granted = 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Refused = l.mu.refused
+	return s
 }
 
 // PeerStatus is what another member last said of itself.
@@ -82,6 +107,7 @@ func (n *Node) Status() Status {
 		Durable:   own.Durable,
 		Watermark: Index(n.fsm.watermark.Load()),
 		LogBytes:  own.LogBytes,
+		Lease:     n.leases.status(),
 	}
 	for _, l := range n.links {
 		s.Peers = append(s.Peers, n.peerStatus(l))
@@ -103,6 +129,30 @@ func (n *Node) peerStatus(l *link) PeerStatus {
 	return s
 }
 
+// answer answers a ping of another member, after it arrived.
+func (n *Node) answer(peer string, p ping) pong {
+	n.reached(peer, p.Term)
+	own := n.self()
+	switch {
+	case p.Kind == controlReturn:
+		n.leases.returned(peer, p.Incarnation, p.At)
+	case p.Kind == controlRelease:
+		n.promises.drop(peer, p.Term, p.Name)
+	case p.Wants && n.stalled():
+		// Rule R13: nothing is granted.
+	case p.Wants && p.Promise == own.Promise:
+		own.Lease = n.leases.grantTo(peer, ask{p.Term, p.Incarnation, p.At, p.Applied})
+	}
+	return own
+}
+
+// reached is told of the current term of another member, which may end what was
+// promised or granted in an earlier one.
+func (n *Node) reached(peer string, t Term) {
+	n.leases.reached(peer, t)
+	n.promises.reached(peer, t)
+}
+
 // self answers a ping, so it is on the way of every read. The term is read
 // here, after the ping arrived: a read index rests on that.
 func (n *Node) self() pong {
@@ -115,7 +165,9 @@ func (n *Node) self() pong {
 		Commit:    Index(n.raft.CommitIndex()),
 		Delivered: Index(n.fsm.delivered.Load()),
 		LogBytes:  n.store.Bytes(),
+		Promise:   n.cfg.Timing.Promise.Truncate(time.Microsecond),
 	}
+	p.Barred = n.cfg.Role != RoleData || n.stalled() || n.promises.barred(n.cfg.Name, t) > 0
 	p.Ready = p.Leader && Term(n.readyTerm.Load()) == t
 	if n.sm != nil {
 		p.Applied = n.sm.Applied()

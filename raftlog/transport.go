@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -23,42 +22,47 @@ var errRefused = errors.New("raftlog: refused")
 //     updateLastAppended), so that cutting the slice is sound.
 //   - AppendEntries to a member that is away blocks and tries again, instead of
 //     failing into raft's back-off, which grows to 10 s and outlasts the outage.
-//   - InstallSnapshot is refused at both ends; a witness takes no TimeoutNow.
+//   - InstallSnapshot is refused at both ends.
+//   - Promises are made and kept here: see transport_append.go and
+//     transport_vote.go.
 //   - A witness leaves elections to the data nodes for a while (see gate).
 type transport struct {
 	nt      *raft.NetworkTransport
+	name    string
 	streams *streams
 	timing  Timing
 	log     *slog.Logger
-	inbound chan raft.RPC
+
+	promises *promises
+	leases   *leases
+	inbound  chan raft.RPC
 
 	// started is closed once the node is complete. Nothing passes before, and
 	// what is set here and in the node before it is visible after.
 	started chan struct{}
 
 	// Set before raft starts.
-	leads        func(Term) bool // this node leads that term now
-	transferring func() bool     // raft waits for its replication goroutines
+	term         func() Term               // the current one
+	leads        func(Term) bool           // this node leads that term now
+	campaigning  func(Term) bool           // it is a candidate, and not beyond that term
+	transferring func() bool               // raft waits for its replication goroutines
+	transferTerm func() Term               // the term in which a transfer may end; 0 for none
+	reached      func(peer string, t Term) // told of another member's current term
+	stalled      func() bool
 	caughtUp     func(peer string)
 	gate         *gate // nil on a data node
 
 	closing chan struct{}
-	closed  sync.Once
+	closed  sync.Once // of closing
 	wg      sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
-		match map[string]match // by member
-		late  map[string]bool  // members to nudge when they have caught up
-		away  map[string]bool  // members of which an outage was reported
+		late    map[string]bool // members to nudge when they have caught up
+		away    map[string]bool // members of which an outage was reported
+		beats   map[string]bool // members to which a heartbeat of the pacer is out
+		strange map[string]bool // members with another promise, reported
 	}
-}
-
-// match is what a follower is known to hold in a term.
-type match struct {
-	term   Term
-	index  Index // its log agrees with ours up to here
-	commit Index // commit index that it was told
 }
 
 var (
@@ -67,18 +71,22 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-func newTransport(c *Config, l *slog.Logger) *transport {
+func newTransport(c *Config, l *slog.Logger, p *promises, ls *leases) *transport {
 	t := &transport{
-		streams: newStreams(c.Net, c.Name, c.Timing.DialTimeout),
-		timing:  c.Timing,
-		log:     l,
-		inbound: make(chan raft.RPC),
-		started: make(chan struct{}),
-		closing: make(chan struct{}),
+		name:     c.Name,
+		promises: p,
+		leases:   ls,
+		streams:  newStreams(c.Net, c.Name, c.Timing.DialTimeout),
+		timing:   c.Timing,
+		log:      l,
+		inbound:  make(chan raft.RPC),
+		started:  make(chan struct{}),
+		closing:  make(chan struct{}),
 	}
-	t.mu.match = map[string]match{}
 	t.mu.late = map[string]bool{}
 	t.mu.away = map[string]bool{}
+	t.mu.beats = map[string]bool{}
+	t.mu.strange = map[string]bool{}
 	t.nt = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Logger:  newBridge(l),
 		Stream:  t.streams,
@@ -115,23 +123,28 @@ func (t *transport) start() {
 	}()
 }
 
+// receive hands a message to raft, or answers it. hashicorp/raft takes messages
+// one after the other on its main goroutine.
 func (t *transport) receive(rpc raft.RPC) {
+	ok := true
 	switch cmd := rpc.Command.(type) {
+	case *raft.AppendEntriesRequest:
+		ok = t.receiveAppend(&rpc, cmd)
+	case *raft.RequestVoteRequest:
+		ok = t.receiveVote(&rpc, cmd)
+	case *raft.RequestPreVoteRequest:
+		ok = t.receivePreVote(&rpc, cmd)
+	case *raft.TimeoutNowRequest:
+		ok = t.receiveTimeoutNow(&rpc, cmd)
 	case *raft.InstallSnapshotRequest:
 		if rpc.Reader != nil {
 			io.Copy(io.Discard, rpc.Reader) // what follows on the stream must be read past
 		}
 		rpc.Respond(&raft.InstallSnapshotResponse{}, errRefused)
+		ok = false
+	}
+	if !ok {
 		return
-	case *raft.TimeoutNowRequest:
-		if t.gate != nil {
-			rpc.Respond(&raft.TimeoutNowResponse{}, errRefused)
-			return
-		}
-	case *raft.RequestPreVoteRequest:
-		if t.gate != nil {
-			t.gate.campaign(cmd.LastLogTerm, cmd.LastLogIndex)
-		}
 	}
 	select {
 	case t.inbound <- rpc:
@@ -162,141 +175,10 @@ func (t *transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (ra
 	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
-// AppendEntries implements raft.Transport.
-func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if !t.wait() {
-		return errRefused
-	}
-	trim(req)
-	for {
-		err := t.nt.AppendEntries(id, a, req, resp)
-		t.noteAway(string(id), err)
-		if err == nil {
-			t.noteMatch(string(id), req, resp)
-			return nil
-		}
-		if isHeartbeat(req) || t.isClosing() || t.transferring() || !t.leads(Term(req.Term)) {
-			return err
-		}
-		*resp = raft.AppendEntriesResponse{}
-		select {
-		case <-time.After(t.timing.RetryPause):
-		case <-t.closing:
-			return err
-		}
-	}
-}
-
-// trim cuts the request to maxAppendBytes, and leaves at least one entry.
-func trim(req *raft.AppendEntriesRequest) {
-	bytes := 0
-	for i, e := range req.Entries {
-		bytes += len(e.Data) + len(e.Extensions)
-		if i > 0 && bytes > maxAppendBytes {
-			req.Entries = req.Entries[:i]
-			return
-		}
-	}
-}
-
-// isHeartbeat knows raft's heartbeats as net_transport.go does. They are not
-// repeated here: raft bounds their back-off by half a heartbeat timeout.
-func isHeartbeat(req *raft.AppendEntriesRequest) bool {
-	return req.PrevLogEntry == 0 && req.PrevLogTerm == 0 && len(req.Entries) == 0 && req.LeaderCommitIndex == 0
-}
-
-func (t *transport) noteMatch(peer string, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) {
-	if !resp.Success || resp.Term != req.Term || isHeartbeat(req) {
-		return
-	}
-	index := req.PrevLogEntry
-	if n := len(req.Entries); n > 0 {
-		index = req.Entries[n-1].Index
-	}
-	t.mu.Lock()
-	m := t.mu.match[peer]
-	if m.term != Term(req.Term) {
-		m = match{term: Term(req.Term)}
-	}
-	m.index = max(m.index, Index(index))
-	m.commit = max(m.commit, min(Index(req.LeaderCommitIndex), Index(index)))
-	t.mu.match[peer] = m
-	late := t.mu.late[peer]
-	delete(t.mu.late, peer)
-	t.mu.Unlock()
-	if late {
-		t.caughtUp(peer)
-	}
-}
-
-// needsNudge tells whether the follower is known to hold the entry at the
-// commit index, and not known to know that it is committed. If it does not hold
-// it yet, caughtUp is called after its next answer.
-func (t *transport) needsNudge(peer string, term Term, commit Index) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	m := t.mu.match[peer]
-	if m.term != term || m.index < commit {
-		t.mu.late[peer] = true
-		return false
-	}
-	return m.commit < commit
-}
-
-// noteAway reports the beginning and the end of an outage, once each.
-func (t *transport) noteAway(peer string, err error) {
-	t.mu.Lock()
-	was := t.mu.away[peer]
-	t.mu.away[peer] = err != nil
-	t.mu.Unlock()
-	switch {
-	case t.isClosing():
-	case err != nil && !was:
-		t.log.Warn("member does not answer", "peer", peer, "err", err)
-	case err == nil && was:
-		t.log.Info("member answers again", "peer", peer)
-	}
-}
-
-// nudge sends one message beside raft's own replication.
-func (t *transport) nudge(peer string, req *raft.AppendEntriesRequest) {
-	var resp raft.AppendEntriesResponse
-	id, a := raft.ServerID(peer), raft.ServerAddress(peer)
-	if err := t.nt.AppendEntries(id, a, req, &resp); err == nil {
-		t.noteMatch(peer, req, &resp)
-	}
-}
-
-// RequestVote implements raft.Transport.
-func (t *transport) RequestVote(id raft.ServerID, a raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	if !t.wait() {
-		return errRefused
-	}
-	return t.nt.RequestVote(id, a, req, resp)
-}
-
-// RequestPreVote implements raft.WithPreVote. A witness that must not campaign
-// yet answers itself with a refusal; a pre-vote changes nothing anywhere.
-func (t *transport) RequestPreVote(id raft.ServerID, a raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if !t.wait() {
-		return errRefused
-	}
-	if t.gate != nil && !t.gate.open() {
-		*resp = raft.RequestPreVoteResponse{RPCHeader: req.RPCHeader, Term: req.Term}
-		return nil
-	}
-	return t.nt.RequestPreVote(id, a, req, resp)
-}
-
 // InstallSnapshot implements raft.Transport: no snapshot is ever needed, as
 // the log is not cut below what both data nodes hold durably.
 func (t *transport) InstallSnapshot(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse, io.Reader) error {
 	return errRefused
-}
-
-// TimeoutNow implements raft.Transport.
-func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	return t.nt.TimeoutNow(id, a, req, resp)
 }
 
 func (t *transport) isClosing() bool {

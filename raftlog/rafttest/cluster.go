@@ -18,6 +18,7 @@ type Cluster struct {
 	Members  []raftlog.Member
 	Nodes    map[string]*raftlog.Node // those that run
 	Machines map[string]*Machine      // of the data nodes, also while they are down
+	Clocks   map[string]*Clock
 	// Configure may change a member's config before it is opened.
 	Configure func(*raftlog.Config)
 
@@ -37,10 +38,12 @@ var Trio = []raftlog.Member{
 func NewCluster(t testing.TB, members []raftlog.Member) *Cluster {
 	c := &Cluster{
 		t: t, Net: NewNetwork(), Members: members,
-		Nodes: map[string]*raftlog.Node{}, Machines: map[string]*Machine{}, dirs: map[string]string{},
+		Nodes: map[string]*raftlog.Node{}, Machines: map[string]*Machine{}, Clocks: map[string]*Clock{}, dirs: map[string]string{},
 	}
 	root := t.TempDir()
-	for _, m := range members {
+	for i, m := range members {
+		// Each machine was started at another time.
+		c.Clocks[m.Name] = NewClock(time.Duration(i+1) * time.Hour)
 		c.dirs[m.Name] = filepath.Join(root, m.Name)
 		if m.Role == raftlog.RoleData {
 			c.Machines[m.Name] = NewMachine()
@@ -53,7 +56,7 @@ func NewCluster(t testing.TB, members []raftlog.Member) *Cluster {
 func (c *Cluster) Config(name string) raftlog.Config {
 	cfg := raftlog.Config{
 		Name: name, Dir: c.dirs[name], Members: c.Members, Bootstrap: true,
-		LogSegmentBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler),
+		LogSegmentBytes: 1 << 20, Clock: c.Clocks[name], Logger: slog.New(slog.DiscardHandler),
 	}
 	if os.Getenv("RAFTTEST_LOG") != "" {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

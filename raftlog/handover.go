@@ -1,0 +1,139 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// TransferLeadership hands the lead to another data node. Proposals are refused
+// with ErrNotLeader until it succeeded or failed. It returns nil once the lead
+// is given up.
+func (n *Node) TransferLeadership(ctx context.Context, to string) error {
+	k := n.link(to)
+	if k == nil || k.peer.Role != RoleData {
+		return fmt.Errorf("raftlog: %q is not another data node", to)
+	}
+	if _, ok := n.ready(); !ok {
+		return n.notLeader()
+	}
+	// A transfer to a member that is away would hold up proposals for nothing.
+	// One that is just starting could not take it, and the own lease would be gone.
+	up := make(chan error, 1)
+	k.ping(func(p pong, err error) {
+		if err == nil && p.Barred {
+			err = errors.New("it cannot take the lead now: its process has just started, or its disk does not answer; try again in a moment")
+		}
+		up <- err
+	})
+	select {
+	case err := <-up:
+		if err != nil {
+			return fmt.Errorf("raftlog: %s cannot lead: %w", to, err)
+		}
+	case <-time.After(n.cfg.Timing.HeartbeatTimeout):
+		return fmt.Errorf("raftlog: %s does not answer", to)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return n.transfer(ctx, to)
+}
+
+// transfer runs one leadership transfer of raft at a time.
+func (n *Node) transfer(ctx context.Context, to string) error {
+	// From now on nothing is proposed, and the transport does not wait for members
+	// that are away: raft's transfer may be waiting for that very goroutine.
+	if !n.transferring.CompareAndSwap(false, true) {
+		return errors.New("raftlog: a transfer is under way")
+	}
+	done := make(chan error, 1)
+	ok := n.spawn(func() {
+		defer n.transferring.Store(false)
+		done <- n.handTo(ctx, to)
+	})
+	if !ok {
+		n.transferring.Store(false)
+		return ErrClosed
+	}
+	select {
+	case err := <-done:
+		if errors.Is(err, raft.ErrNotLeader) {
+			return ErrNotLeader
+		}
+		if err != nil {
+			return fmt.Errorf("raftlog: transfer to %s: %w", to, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// handTo is rule R6: after it no lease of the term is in force but the target's,
+// which is void as soon as it has a term of its own.
+func (n *Node) handTo(ctx context.Context, to string) error {
+	t := n.Term()
+	if !n.leads(t) {
+		return ErrNotLeader
+	}
+	if n.cfg.Role == RoleData { // nobody promises anything to a witness
+		if err := n.renounce(ctx, t, to); err != nil {
+			return err
+		}
+	}
+	n.transferTerm.Store(uint64(t))
+	defer n.transferTerm.Store(0)
+	return n.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)).Error()
+}
+
+// renounce gives up the leases of the term, and then the promises that they rest
+// on: in that order (Lemma 1 of docs/consistency.md).
+func (n *Node) renounce(ctx context.Context, t Term, to string) error {
+	n.leases.renounce(t) // and so nothing is granted any more
+	for {
+		peer, left := n.leases.granted()
+		if peer == "" || peer == to {
+			break
+		}
+		select {
+		case <-time.After(min(max(left, time.Millisecond), n.cfg.Timing.Promise/renewals)):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.ctx.Done():
+			return ErrClosed
+		}
+	}
+	if !n.leads(t) {
+		return ErrNotLeader
+	}
+	n.promises.drop(n.cfg.Name, t, to)
+	n.tellRelease(t, to)
+	return nil
+}
+
+// tellRelease tells the voters that they may vote for the target. Who does not
+// answer soon is not waited for: its promise runs out by itself, and the target
+// asks again until it has.
+func (n *Node) tellRelease(t Term, to string) {
+	answers := make(chan struct{}, len(n.links))
+	open := 0
+	for _, k := range n.links {
+		if k.peer.Name != to { // to whom TimeoutNow says it
+			open++
+			k.send(ping{Kind: controlRelease, Term: t, Name: to}, func(pong, error) { answers <- struct{}{} })
+		}
+	}
+	timeout := time.After(n.cfg.Timing.Promise / renewals)
+	for ; open > 0; open-- {
+		select {
+		case <-answers:
+		case <-timeout:
+			return
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package raftlog
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// campaignPauses is how often in the length of a promise a candidate asks again
+// whom it could not ask, or who said no: a promise may have run out meanwhile.
+// raft itself would wait for an election timeout.
+const campaignPauses = 32
+
+// header is that of an answer that raft did not make.
+func (t *transport) header() raft.RPCHeader {
+	name := []byte(t.name)
+	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: name, Addr: name}
+}
+
+// receiveVote keeps this node's promises (rules R1 and R2), whatever flags a
+// request for its vote bears.
+func (t *transport) receiveVote(rpc *raft.RPC, req *raft.RequestVoteRequest) bool {
+	candidate := string(req.ID)
+	refusal := &raft.RequestVoteResponse{RPCHeader: t.header(), Term: uint64(t.term())}
+	if _, err := checkStamp(req.Candidate, candidate, t.timing.Promise); err != nil {
+		t.noteStrange(candidate, err)
+		rpc.Respond(refusal, err)
+		return false
+	}
+	t.reached(candidate, Term(req.Term))
+	// raft would raise its term, and depose a leader that is well.
+	if t.promises.blocksVote(candidate) > 0 {
+		rpc.Respond(refusal, nil)
+		return false
+	}
+	// Lemma 1 of docs/consistency.md: what counts is the promise that stands when
+	// raft answers. It may have been made since.
+	answer := make(chan raft.RPCResponse, 1)
+	out := rpc.RespChan
+	rpc.RespChan = answer
+	t.wg.Add(1)
+	go func() {
+		defer t.wg.Done()
+		select {
+		case a := <-answer:
+			out <- t.keep(candidate, a)
+		case <-t.closing:
+		}
+	}()
+	return true
+}
+
+// keep holds back a vote that a promise forbids to let out. raft has given it,
+// and gives this term's to nobody else.
+func (t *transport) keep(candidate string, a raft.RPCResponse) raft.RPCResponse {
+	r, ok := a.Response.(*raft.RequestVoteResponse)
+	if !ok || !r.Granted || t.promises.blocksVote(candidate) == 0 {
+		return a
+	}
+	kept := *r
+	kept.Granted = false
+	return raft.RPCResponse{Response: &kept, Error: a.Error}
+}
+
+// receivePreVote refuses where a vote would be refused. A pre-vote binds nobody;
+// this only keeps candidates from raising terms for nothing.
+func (t *transport) receivePreVote(rpc *raft.RPC, req *raft.RequestPreVoteRequest) bool {
+	if t.gate != nil {
+		t.gate.campaign(req.LastLogTerm, req.LastLogIndex)
+	}
+	if t.promises.blocksVote(string(req.ID)) > 0 {
+		rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: t.header(), Term: uint64(t.term())}, nil)
+		return false
+	}
+	return true
+}
+
+// receiveTimeoutNow takes the lead from the leader of the own term only, who says
+// by it that this node is let off its promise (rule R6). A witness takes none.
+func (t *transport) receiveTimeoutNow(rpc *raft.RPC, req *raft.TimeoutNowRequest) bool {
+	term, ok := stampedTerm(req)
+	if t.gate != nil || !ok || term != t.term() || t.promises.starting() > 0 || t.stalled() {
+		rpc.Respond(&raft.TimeoutNowResponse{}, errRefused)
+		return false
+	}
+	t.promises.drop(string(req.ID), term, t.name)
+	if t.promises.blocksCampaign(t.name) > 0 {
+		rpc.Respond(&raft.TimeoutNowResponse{}, errRefused)
+		return false
+	}
+	return true
+}
+
+// TimeoutNow implements raft.Transport.
+func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	term := t.transferTerm()
+	if term == 0 || !t.leads(term) || t.stalled() {
+		return errRefused
+	}
+	return t.nt.TimeoutNow(id, a, stampTerm(req, term), resp)
+}
+
+// RequestVote implements raft.Transport.
+func (t *transport) RequestVote(id raft.ServerID, a raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if !t.wait() {
+		return errRefused
+	}
+	t.promises.reached(t.name, Term(req.Term)) // raft has raised its term
+	r := *req
+	r.Candidate = stamp{false, t.timing.Promise}.encode()
+	*resp = raft.RequestVoteResponse{RPCHeader: req.RPCHeader, Term: req.Term}
+	return t.campaign(Term(req.Term), func() (bool, error) {
+		*resp = raft.RequestVoteResponse{}
+		err := t.nt.RequestVote(id, a, &r, resp)
+		return resp.Granted || resp.Term > req.Term, err
+	})
+}
+
+// RequestPreVote implements raft.WithPreVote. It waits while a witness must not
+// campaign yet; a pre-vote changes nothing anywhere.
+func (t *transport) RequestPreVote(id raft.ServerID, a raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if !t.wait() {
+		return errRefused
+	}
+	*resp = raft.RequestPreVoteResponse{RPCHeader: req.RPCHeader, Term: req.Term}
+	return t.campaign(Term(req.Term), func() (bool, error) {
+		if t.gate != nil && !t.gate.open() {
+			return false, nil
+		}
+		*resp = raft.RequestPreVoteResponse{}
+		err := t.nt.RequestPreVote(id, a, req, resp)
+		return resp.Granted || resp.Term > req.Term, err
+	})
+}
+
+// campaign asks for a vote until it is given, or the campaign for it is over. No
+// promise of this node may hold while it asks (rules R1 and R2).
+func (t *transport) campaign(term Term, ask func() (done bool, err error)) error {
+	pause := max(t.timing.Promise/campaignPauses, time.Millisecond)
+	deadline := time.Now().Add(t.timing.ElectionTimeout)
+	for {
+		// Lemma 1 of docs/consistency.md: raft has raised its term before it comes
+		// here, so that what it promises from now on is to later leaders.
+		if t.promises.blocksCampaign(t.name) == 0 && !t.stalled() {
+			if done, err := ask(); done || err != nil {
+				return err
+			}
+		}
+		if time.Now().After(deadline) || !t.pause(pause) || !t.campaigning(term) {
+			return nil
+		}
+	}
+}

@@ -19,6 +19,7 @@ import (
 type chaos struct {
 	t   *testing.T
 	c   *rafttest.Cluster
+	ref *rafttest.Referee
 	rnd *rand.Rand // of the one that does the damage
 
 	mu struct {
@@ -100,7 +101,7 @@ func (x *chaos) read(ctx context.Context, rnd *rand.Rand) {
 func (x *chaos) damage() {
 	names := []string{"a", "b", "w"}
 	name, peer := names[x.rnd.IntN(3)], names[x.rnd.IntN(3)]
-	switch x.rnd.IntN(9) {
+	switch x.rnd.IntN(11) {
 	case 0, 1:
 		x.crash(name)
 	case 2:
@@ -123,6 +124,10 @@ func (x *chaos) damage() {
 		}
 	case 8:
 		x.repair()
+	case 9:
+		x.c.Net.HoldMessages(name, peer, rafttest.Message(x.rnd.IntN(5)))
+	case 10:
+		x.c.Net.HoldAnswers(name, peer, rafttest.Message(x.rnd.IntN(5)))
 	}
 }
 
@@ -134,6 +139,7 @@ func (x *chaos) crash(name string) {
 	delete(x.mu.nodes, name)
 	x.mu.Unlock()
 	x.c.Crash(name)
+	x.ref.Update()
 }
 
 // repair heals the network and starts what is down.
@@ -143,9 +149,14 @@ func (x *chaos) repair() {
 			x.c.Net.Release(from, to)
 			x.c.Net.Heal(from, to)
 			x.c.Net.Delay(from, to, 0)
+			for k := range rafttest.RequestPreVote + 1 {
+				x.c.Net.ReleaseMessages(from, to, k)
+				x.c.Net.ReleaseAnswers(from, to, k)
+			}
 		}
 	}
 	x.c.Start()
+	x.ref.Update()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for name, n := range x.c.Nodes {
@@ -154,8 +165,8 @@ func (x *chaos) repair() {
 }
 
 // Whatever happens, acknowledged entries are there, once, in the same order at
-// both data nodes, refused ones are not, and no read index is behind what was
-// acknowledged before.
+// both data nodes, refused ones are not, no read index is behind what was
+// acknowledged before, and no lease is held that must not be.
 func TestChaos(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -166,6 +177,9 @@ func TestChaos(t *testing.T) {
 				}
 				x := &chaos{t: t, c: c, rnd: rand.New(rand.NewPCG(seed, 1))}
 				x.mu.nodes = map[string]*raftlog.Node{}
+				c.Clocks["a"].SetRate(0.96)
+				c.Clocks["w"].SetRate(1.04)
+				x.ref = rafttest.NewReferee(c, 3*time.Millisecond)
 				x.repair()
 				ctx, cancel := context.WithCancel(context.Background())
 				var wg sync.WaitGroup
@@ -181,6 +195,7 @@ func TestChaos(t *testing.T) {
 				time.Sleep(3 * time.Second)
 				cancel()
 				wg.Wait()
+				t.Logf("shares of time with a lease: %v", x.ref.Stop())
 				x.check()
 			})
 		})

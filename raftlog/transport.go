@@ -9,7 +9,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-var errRefused = errors.New("raftlog: refused")
+var (
+	errRefused  = errors.New("raftlog: refused")
+	errNoAnswer = errors.New("raftlog: no answer")
+)
 
 // transport wraps the network transport of hashicorp/raft. What it changes:
 //

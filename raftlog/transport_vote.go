@@ -91,13 +91,23 @@ func (t *transport) receiveTimeoutNow(rpc *raft.RPC, req *raft.TimeoutNowRequest
 	return true
 }
 
-// TimeoutNow implements raft.Transport.
-func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+// TimeoutNow implements raft.Transport. raft takes no proposals until it returns,
+// so that it does not wait long for an answer: who got the message campaigns.
+func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, req *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
 	term := t.transferTerm()
 	if term == 0 || !t.leads(term) || t.stalled() {
 		return errRefused
 	}
-	return t.nt.TimeoutNow(id, a, stampTerm(req, term), resp)
+	done := make(chan error, 1)
+	go func() { // ends after RPCTimeout, or when the transport is closed
+		done <- t.nt.TimeoutNow(id, a, stampTerm(req, term), &raft.TimeoutNowResponse{})
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(t.timing.ElectionTimeout / 2):
+		return errNoAnswer
+	}
 }
 
 // RequestVote implements raft.Transport.

@@ -19,6 +19,6 @@
 // # Concurrency
 //
 // All types may be used from many goroutines. A Network has one mutex, a stream
-// one per direction; the network's is taken first. The package starts no
+// one per direction, which is taken first. The package starts no
 // goroutine of its own, but for the nodes' ones.
 package rafttest

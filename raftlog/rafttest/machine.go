@@ -13,6 +13,7 @@ type Machine struct {
 	mu struct {
 		sync.Mutex
 		entries []raftlog.Entry
+		last    raftlog.Index // of the log
 		durable raftlog.Index
 		term    raftlog.Term // of durable
 		err     error
@@ -44,15 +45,33 @@ func (m *Machine) Restart() *Machine {
 	return r
 }
 
-// Recovered, Appended and Truncated implement raftlog.StateMachine. A Machine
-// is not read under leases.
-func (m *Machine) Recovered(raftlog.Index) {}
+// Recovered implements raftlog.StateMachine.
+func (m *Machine) Recovered(last raftlog.Index) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.last = last
+}
 
 // Appended implements raftlog.StateMachine.
-func (m *Machine) Appended([]raftlog.Entry) {}
+func (m *Machine) Appended(entries []raftlog.Entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.last = entries[len(entries)-1].Index
+}
 
 // Truncated implements raftlog.StateMachine.
-func (m *Machine) Truncated(raftlog.Index) {}
+func (m *Machine) Truncated(from raftlog.Index) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.last = from - 1
+}
+
+// Last returns the last index of the log, as far as the machine was told.
+func (m *Machine) Last() raftlog.Index {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.last
+}
 
 // Commit implements raftlog.StateMachine.
 func (m *Machine) Commit(entries []raftlog.Entry) {

@@ -38,6 +38,7 @@ type Network struct {
 		policies  map[route]policy
 		endpoints map[string]*Endpoint
 		streams   map[*stream]struct{}
+		held      map[message]bool
 		changed   chan struct{} // closed when a policy or an endpoint changes
 	}
 }
@@ -48,6 +49,7 @@ func NewNetwork() *Network {
 	n.mu.policies = map[route]policy{}
 	n.mu.endpoints = map[string]*Endpoint{}
 	n.mu.streams = map[*stream]struct{}{}
+	n.mu.held = map[message]bool{}
 	n.mu.changed = make(chan struct{})
 	return n
 }
@@ -215,6 +217,8 @@ func (n *Network) dial(e *Endpoint, r route) (*Endpoint, <-chan struct{}, error)
 // connect makes the two ends of a stream.
 func (n *Network) connect(l *listener, r route) (net.Conn, error) {
 	there, back := newPipe(n, r), newPipe(n, r.back())
+	x := &exchange{asked: false}
+	there.exchange, back.exchange, there.dialer = x, x, true
 	near := &stream{n: n, route: r, in: back, out: there}
 	far := &stream{n: n, route: r.back(), in: there, out: back}
 	near.peer, far.peer = far, near

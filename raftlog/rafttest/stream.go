@@ -56,14 +56,18 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 
 // chunk is one write on its way.
 type chunk struct {
-	data []byte
-	at   time.Time // when it arrives, holds aside
+	data   []byte
+	at     time.Time // when it arrives, holds aside
+	kind   Message   // of raft's, if the stream is one
+	answer bool
 }
 
 // pipe is one direction of a stream.
 type pipe struct {
-	n     *Network
-	route route
+	n        *Network
+	route    route
+	exchange *exchange // of the whole stream; under n.mu
+	dialer   bool      // what is written here comes from who opened the stream
 
 	mu struct {
 		sync.Mutex
@@ -115,6 +119,7 @@ func (p *pipe) write(b []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case p.mu.bytes < maxBuffered:
 			c := chunk{data: append([]byte(nil), b...), at: time.Now().Add(pol.delay)}
+			c.kind, c.answer = p.n.note(p, b)
 			p.mu.chunks = append(p.mu.chunks, c)
 			p.mu.bytes += len(b)
 			p.broadcastLocked()
@@ -138,7 +143,10 @@ func (p *pipe) read(b []byte) (int, error) {
 		}
 		if len(p.mu.chunks) > 0 && !pol.held && !p.mu.closed {
 			c := &p.mu.chunks[0]
-			if !c.at.After(time.Now()) {
+			held, changed := p.n.holds(p.route, c.kind, c.answer)
+			if held {
+				moved = changed
+			} else if !c.at.After(time.Now()) {
 				n := copy(b, c.data)
 				if c.data = c.data[n:]; len(c.data) == 0 {
 					p.mu.chunks = p.mu.chunks[1:]
@@ -148,7 +156,9 @@ func (p *pipe) read(b []byte) (int, error) {
 				p.mu.Unlock()
 				return n, nil
 			}
-			next = c.at
+			if !held {
+				next = c.at
+			}
 		} else if p.mu.closed {
 			p.mu.Unlock()
 			return 0, io.EOF

@@ -1,0 +1,381 @@
+package raftlog_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"twofold/raftlog"
+	"twofold/raftlog/rafttest"
+)
+
+// holds waits until a node holds a lease.
+func holds(t *testing.T, c *rafttest.Cluster, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		c.Eventually(5*time.Second, name+" holds a lease", func() bool {
+			_, ok := c.Nodes[name].Lease()
+			return ok
+		})
+	}
+}
+
+// leased starts a cluster in which both data nodes hold leases, under a referee.
+func leased(t *testing.T, c *rafttest.Cluster) (lead, other string, r *rafttest.Referee) {
+	t.Helper()
+	c.Start()
+	lead = c.Leader()
+	other = c.Other(lead)
+	holds(t, c, lead, other)
+	return lead, other, rafttest.NewReferee(c, time.Millisecond)
+}
+
+// Both data nodes hold leases, with and without work, for as long as all is well;
+// the witness holds none, also if clocks run at rates as different as can be.
+func TestLease_BothHold(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		c.Clocks["a"].SetRate(1.04)
+		c.Clocks["b"].SetRate(0.96)
+		lead, other, r := leased(t, c)
+		for i := range 200 {
+			mustPropose(t, c.Nodes[lead], number(i, i)[0])
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
+		if s := c.Nodes[lead].Status(); s.Lease.InSync != other || s.State.InSync != other || s.Lease.Held != s.State.Term {
+			t.Errorf("%+v", s.Lease)
+		}
+		for name, share := range r.Stop() {
+			if share < 1 {
+				t.Errorf("%s held a lease in %.3f of all looks", name, share)
+			}
+		}
+	})
+}
+
+// An entry that is committed without the follower that holds a lease is not
+// applied before that one has it, or its lease is over (rule R7).
+func TestVisible_WaitsForHolder(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		c.Net.HoldMessages(lead, other, rafttest.AppendEntries)
+		start := time.Now()
+		mustPropose(t, c.Nodes[lead], "x") // by the witness
+		if time.Since(start) > 50*time.Millisecond {
+			t.Errorf("committed after %v", time.Since(start))
+		}
+		if _, ok := c.Nodes[other].Lease(); !ok || len(c.Machines[lead].Data()) != 0 {
+			t.Fatalf("%s holds a lease: %v; %s applied %q", other, ok, lead, c.Machines[lead].Data())
+		}
+		have(t, c, lead, []string{"x"})
+		if _, ok := c.Nodes[other].Lease(); ok {
+			t.Errorf("applied while %s holds a lease", other)
+		}
+		if d := time.Since(start); d > 500*time.Millisecond {
+			t.Errorf("the follower's loss cost %v", d)
+		}
+		// Alone it goes on at once.
+		start = time.Now()
+		mustPropose(t, c.Nodes[lead], "y")
+		have(t, c, lead, []string{"x", "y"})
+		if d := time.Since(start); d > 10*time.Millisecond {
+			t.Errorf("took %v without a holder", d)
+		}
+		c.Net.ReleaseMessages(lead, other, rafttest.AppendEntries)
+		holds(t, c, other)
+	})
+}
+
+// Answers that are held do the same as messages that are.
+func TestVisible_AnswersHeld(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		c.Net.HoldAnswers(other, lead, rafttest.AppendEntries)
+		mustPropose(t, c.Nodes[lead], "x")
+		time.Sleep(20 * time.Millisecond)
+		if got := c.Machines[lead].Data(); len(got) != 0 {
+			t.Errorf("applied %q", got)
+		}
+		c.Net.ReleaseAnswers(other, lead, rafttest.AppendEntries)
+		start := time.Now()
+		have(t, c, lead, []string{"x"})
+		if d := time.Since(start); d > 10*time.Millisecond {
+			t.Errorf("acknowledged, and applied %v later", d)
+		}
+	})
+}
+
+// A leader that is cut off serves nothing by its lease when another one leads,
+// and its follower neither.
+func TestLease_CutOff(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		for round := range 6 {
+			lead, other, r := leased(t, c)
+			cut := c.Net.Cut
+			if round%2 == 1 {
+				cut = c.Net.Hold
+			}
+			start := time.Now()
+			c.Net.Between(cut, lead, other, "w")
+			next := c.Leader(lead)
+			if d := time.Since(start); next != other || d > 600*time.Millisecond {
+				t.Errorf("%s leads after %v", next, d)
+			}
+			if err := propose(c.Nodes[next], "x"); err != nil {
+				t.Error(err)
+			}
+			holds(t, c, next)
+			time.Sleep(time.Second)
+			c.Net.Between(c.Net.Heal, lead, other, "w")
+			c.Net.Between(c.Net.Release, lead, other, "w")
+			holds(t, c, lead)
+			r.Stop()
+		}
+	})
+}
+
+// A voter that answered a leader gives its vote to nobody for a promise, also if
+// the leader is dead and raft would vote at once (rule R1).
+func TestPromise_HoldsBackVotes(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		hasty := 50 * time.Millisecond
+		c.Configure = func(cfg *raftlog.Config) {
+			cfg.Timing.HeartbeatTimeout, cfg.Timing.CampaignGrace = hasty, time.Hour
+		}
+		for range 5 {
+			lead, other, r := leased(t, c)
+			c.Crash(lead)
+			r.Update()
+			start := time.Now()
+			if next := c.Leader(); next != other {
+				t.Fatalf("%s leads", next)
+			}
+			// Its last message arrived up to a renewal before.
+			if d := time.Since(start); d < raftlog.DefaultPromise-60*time.Millisecond || d > 500*time.Millisecond {
+				t.Errorf("led after %v", d)
+			}
+			c.Start()
+			r.Stop()
+		}
+	})
+}
+
+// A process that starts votes for nobody and holds no lease for a promise (R2).
+func TestPromise_AfterStart(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		// The leader hears nothing of it, and goes on with what was promised
+		// before the restart.
+		c.Net.Between(c.Net.Cut, "w", lead)
+		c.Crash("w")
+		c.Net.Between(c.Net.Hold, lead, other)
+		start := time.Now()
+		c.Start("w")
+		r.Update()
+		c.Leader(lead)
+		if d := time.Since(start); d < raftlog.DefaultPromise {
+			t.Errorf("led %v after the voter's start", d)
+		}
+		c.Net.Between(c.Net.Heal, "w", lead)
+		c.Net.Between(c.Net.Release, lead, other)
+		r.Stop()
+		// A node that just started refuses the lead, and the leader keeps its lease.
+		lead = c.Leader()
+		c.Crash(c.Other(lead))
+		c.Start()
+		c.Eventually(time.Second, "a refusal", func() bool {
+			err := c.Nodes[lead].TransferLeadership(t.Context(), c.Other(lead))
+			if err == nil {
+				t.Fatal("handed over")
+			}
+			_, ok := c.Nodes[lead].Lease()
+			return ok
+		})
+	})
+}
+
+// A planned hand-over: no lease of the old leader is left, the pause is short.
+func TestTransfer_Pause(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		for range 6 {
+			holds(t, c, lead, other)
+			mustPropose(t, c.Nodes[lead], "x")
+			start := time.Now()
+			if err := c.Nodes[lead].TransferLeadership(t.Context(), other); err != nil {
+				t.Fatal(err)
+			}
+			if term, ok := c.Nodes[lead].Lease(); ok {
+				t.Errorf("the old leader holds a lease of term %d", term)
+			}
+			c.Leader(lead)
+			mustPropose(t, c.Nodes[other], "y")
+			if d := time.Since(start); d > 20*time.Millisecond {
+				t.Errorf("a pause of %v", d)
+			}
+			lead, other = other, lead
+		}
+	})
+}
+
+// TimeoutNow that is held past the transfer's time-out: the leader goes on, with
+// no lease in its term; the message is worth nothing in a later one (rule R6).
+func TestTransfer_Late(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		term := c.Nodes[lead].Term()
+		c.Net.HoldMessages(lead, other, rafttest.TimeoutNow)
+		if err := c.Nodes[lead].TransferLeadership(t.Context(), other); err == nil {
+			t.Fatal("handed over")
+		}
+		c.Eventually(10*time.Millisecond, "proposals are taken again", func() bool {
+			return propose(c.Nodes[lead], "still here") == nil
+		})
+		for range 100 {
+			if _, ok := c.Nodes[lead].Lease(); ok {
+				t.Fatal("the lease came back")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if _, err := c.Nodes[lead].ReadIndex(t.Context()); err != nil {
+			t.Error(err)
+		}
+		have(t, c, lead, []string{"still here"})
+		// Another term, led by the same node, in which leases are held.
+		for range 2 {
+			from := c.Leader()
+			c.Net.HoldMessages(lead, other, rafttest.TimeoutNow)
+			c.Net.Between(c.Net.Cut, from, c.Other(from), "w")
+			c.Leader(from)
+			c.Net.Between(c.Net.Heal, from, c.Other(from), "w")
+		}
+		now := c.Leader()
+		holds(t, c, "a", "b")
+		later := c.Nodes[now].Term()
+		c.Net.ReleaseMessages(lead, other, rafttest.TimeoutNow)
+		time.Sleep(time.Second)
+		if s, _ := c.Nodes[now].Watch(); s.Term != later || later <= term || !s.Ready {
+			t.Errorf("term %d, then %d, is %+v", term, later, s)
+		}
+	})
+}
+
+// A TimeoutNow that arrives in its own term, but after the transfer has failed,
+// may still work: the permission for its target is not taken back, and so no
+// lease of the term may come back.
+func TestTransfer_LateInTerm(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		c.Net.HoldMessages(lead, other, rafttest.TimeoutNow)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := c.Nodes[lead].TransferLeadership(ctx, other); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		c.Net.HoldMessages(lead, other, rafttest.AppendEntries)
+		c.Eventually(5*time.Second, "proposals are taken again", func() bool {
+			return propose(c.Nodes[lead], "by the witness") == nil
+		})
+		c.Net.ReleaseMessages(lead, other, rafttest.TimeoutNow, rafttest.AppendEntries)
+		time.Sleep(2 * time.Second)
+		now := c.Leader()
+		mustPropose(t, c.Nodes[now], "after")
+		for _, m := range []string{"a", "b"} {
+			c.Eventually(time.Second, m+" has it", func() bool { return slices.Contains(c.Machines[m].Data(), "after") })
+		}
+	})
+}
+
+// A lease that is given up is gone at once, and the leader need not wait for it.
+func TestLease_GivenUp(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		resume := c.Nodes[other].GiveUpLease()
+		if _, ok := c.Nodes[other].Lease(); ok {
+			t.Fatal("still held")
+		}
+		time.Sleep(10 * time.Millisecond)
+		if s := c.Nodes[lead].Status(); s.Lease.InSync != "" {
+			t.Errorf("the leader counts on %q", s.Lease.InSync)
+		}
+		c.Net.HoldMessages(lead, other, rafttest.AppendEntries)
+		mustPropose(t, c.Nodes[lead], "x")
+		start := time.Now()
+		have(t, c, lead, []string{"x"})
+		if d := time.Since(start); d > 10*time.Millisecond {
+			t.Errorf("waited for %v", d)
+		}
+		c.Net.ReleaseMessages(lead, other, rafttest.AppendEntries)
+		time.Sleep(time.Second)
+		if _, ok := c.Nodes[other].Lease(); ok {
+			t.Error("held while given up")
+		}
+		resume()
+		holds(t, c, other)
+	})
+}
+
+// Promises of different lengths do not work together, and it is said.
+func TestPromise_OtherLength(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		c.Configure = func(cfg *raftlog.Config) {
+			if cfg.Name == "b" {
+				cfg.Timing.Promise = 200 * time.Millisecond
+			}
+		}
+		c.Start("a", "w")
+		lead := c.Leader()
+		holds(t, c, lead)
+		c.Start("b")
+		time.Sleep(3 * time.Second)
+		if _, ok := c.Nodes["b"].Lease(); ok {
+			t.Error("b holds a lease")
+		}
+		if s := c.Nodes["b"].Status(); s.State.IsLeader || s.Commit != 0 {
+			t.Errorf("b took part: %+v", s.State)
+		}
+		c.Crash("w")
+		time.Sleep(2 * time.Second)
+		if _, ok := c.Nodes["a"].Lease(); ok {
+			t.Error("b's answers count")
+		}
+	})
+}
+
+// A machine that is suspended counts that time.
+func TestLease_Suspended(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		for _, name := range []string{lead, other} {
+			c.Clocks[name].Advance(10 * time.Second)
+			if _, ok := c.Nodes[name].Lease(); ok {
+				t.Errorf("%s holds a lease after ten seconds", name)
+			}
+			holds(t, c, lead, other)
+		}
+	})
+}
+
+func BenchmarkLease(b *testing.B) {
+	c := rafttest.NewCluster(b, rafttest.Trio)
+	defer c.Close()
+	c.Configure = func(cfg *raftlog.Config) { cfg.Clock = nil }
+	c.Start()
+	n := c.Nodes[c.Leader()]
+	c.Eventually(5*time.Second, "a lease", func() bool {
+		_, ok := n.Lease()
+		return ok
+	})
+	for b.Loop() {
+		n.Lease()
+	}
+}

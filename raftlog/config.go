@@ -122,7 +122,7 @@ func (t *Timing) validate() error {
 		}
 	}
 	if t.Promise > maxPromise {
-		return fmt.Errorf("Promise %v is above %v", t.Promise, maxPromise)
+		return fmt.Errorf("the Promise of %v is above %v", t.Promise, maxPromise)
 	}
 	if t.LeaderLeaseTimeout > t.HeartbeatTimeout {
 		return fmt.Errorf("LeaderLeaseTimeout %v is above HeartbeatTimeout %v", t.LeaderLeaseTimeout, t.HeartbeatTimeout)

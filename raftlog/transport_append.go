@@ -9,13 +9,12 @@ import (
 // receiveAppend notes what this node promises by a message of a leader, before
 // raft answers it (rule R1).
 func (t *transport) receiveAppend(rpc *raft.RPC, req *raft.AppendEntriesRequest) bool {
-	leader, term := string(req.ID), Term(req.Term)
-	s, err := checkStamp(req.Leader, leader, t.timing.Promise)
+	s, err := t.readHeader(&req.RPCHeader)
 	if err != nil {
-		t.noteStrange(leader, err)
 		rpc.Respond(&raft.AppendEntriesResponse{}, err)
 		return false
 	}
+	leader, term := string(req.ID), Term(req.Term)
 	t.reached(leader, term)
 	// Lemma 1 of docs/consistency.md: the promise stands before raft sees the
 	// message. A term below the own one gets no Success from raft.
@@ -54,7 +53,7 @@ func (t *transport) append(peer string, req *raft.AppendEntriesRequest, resp *ra
 	}
 	term := Term(req.Term)
 	sent, asks := t.leases.beginRound(peer, term)
-	req.Leader = stamp{asks, t.timing.Promise}.encode()
+	req.RPCHeader = t.header(asks, 0)
 	if err := t.nt.AppendEntries(raft.ServerID(peer), raft.ServerAddress(peer), req, resp); err != nil {
 		return err
 	}
@@ -122,14 +121,9 @@ func (t *transport) heartbeat(n *Node, peer string, term Term) {
 	}
 }
 
-// request makes an AppendEntries without entries.
+// request makes an AppendEntries without entries. Its header comes with append.
 func (t *transport) request(term Term, prev, prevTerm, commit uint64) *raft.AppendEntriesRequest {
-	name := []byte(t.name)
-	return &raft.AppendEntriesRequest{
-		RPCHeader:    raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: name, Addr: name},
-		Term:         uint64(term),
-		PrevLogEntry: prev, PrevLogTerm: prevTerm, LeaderCommitIndex: commit,
-	}
+	return &raft.AppendEntriesRequest{Term: uint64(term), PrevLogEntry: prev, PrevLogTerm: prevTerm, LeaderCommitIndex: commit}
 }
 
 // beside sends one message beside raft's own replication. Its failure is raft's

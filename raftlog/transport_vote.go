@@ -11,22 +11,15 @@ import (
 // raft itself would wait for an election timeout.
 const campaignPauses = 32
 
-// header is that of an answer that raft did not make.
-func (t *transport) header() raft.RPCHeader {
-	name := []byte(t.name)
-	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: name, Addr: name}
-}
-
 // receiveVote keeps this node's promises (rules R1 and R2), whatever flags a
 // request for its vote bears.
 func (t *transport) receiveVote(rpc *raft.RPC, req *raft.RequestVoteRequest) bool {
-	candidate := string(req.ID)
-	refusal := &raft.RequestVoteResponse{RPCHeader: t.header(), Term: uint64(t.term())}
-	if _, err := checkStamp(req.Candidate, candidate, t.timing.Promise); err != nil {
-		t.noteStrange(candidate, err)
+	refusal := &raft.RequestVoteResponse{RPCHeader: t.header(false, 0), Term: uint64(t.term())}
+	if _, err := t.readHeader(&req.RPCHeader); err != nil {
 		rpc.Respond(refusal, err)
 		return false
 	}
+	candidate := string(req.ID)
 	t.reached(candidate, Term(req.Term))
 	// raft would raise its term, and depose a leader that is well.
 	if t.promises.blocksVote(candidate) > 0 {
@@ -65,11 +58,16 @@ func (t *transport) keep(candidate string, a raft.RPCResponse) raft.RPCResponse 
 // receivePreVote refuses where a vote would be refused. A pre-vote binds nobody;
 // this only keeps candidates from raising terms for nothing.
 func (t *transport) receivePreVote(rpc *raft.RPC, req *raft.RequestPreVoteRequest) bool {
+	refusal := &raft.RequestPreVoteResponse{RPCHeader: t.header(false, 0), Term: uint64(t.term())}
+	if _, err := t.readHeader(&req.RPCHeader); err != nil {
+		rpc.Respond(refusal, err)
+		return false
+	}
 	if t.gate != nil {
 		t.gate.campaign(req.LastLogTerm, req.LastLogIndex)
 	}
 	if t.promises.blocksVote(string(req.ID)) > 0 {
-		rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: t.header(), Term: uint64(t.term())}, nil)
+		rpc.Respond(refusal, nil)
 		return false
 	}
 	return true
@@ -78,12 +76,12 @@ func (t *transport) receivePreVote(rpc *raft.RPC, req *raft.RequestPreVoteReques
 // receiveTimeoutNow takes the lead from the leader of the own term only, who says
 // by it that this node is let off its promise (rule R6). A witness takes none.
 func (t *transport) receiveTimeoutNow(rpc *raft.RPC, req *raft.TimeoutNowRequest) bool {
-	term, ok := stampedTerm(req)
-	if t.gate != nil || !ok || term != t.term() || t.promises.starting() > 0 || t.stalled() {
+	s, err := t.readHeader(&req.RPCHeader)
+	if err != nil || t.gate != nil || s.term != t.term() || t.promises.starting() > 0 || t.stalled() {
 		rpc.Respond(&raft.TimeoutNowResponse{}, errRefused)
 		return false
 	}
-	t.promises.drop(string(req.ID), term, t.name)
+	t.promises.drop(string(req.ID), s.term, t.name)
 	if t.promises.blocksCampaign(t.name) > 0 {
 		rpc.Respond(&raft.TimeoutNowResponse{}, errRefused)
 		return false
@@ -93,14 +91,14 @@ func (t *transport) receiveTimeoutNow(rpc *raft.RPC, req *raft.TimeoutNowRequest
 
 // TimeoutNow implements raft.Transport. raft takes no proposals until it returns,
 // so that it does not wait long for an answer: who got the message campaigns.
-func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, req *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
+func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, _ *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
 	term := t.transferTerm()
 	if term == 0 || !t.leads(term) || t.stalled() {
 		return errRefused
 	}
 	done := make(chan error, 1)
 	go func() { // ends after RPCTimeout, or when the transport is closed
-		done <- t.nt.TimeoutNow(id, a, stampTerm(req, term), &raft.TimeoutNowResponse{})
+		done <- t.nt.TimeoutNow(id, a, &raft.TimeoutNowRequest{RPCHeader: t.header(false, term)}, &raft.TimeoutNowResponse{})
 	}()
 	select {
 	case err := <-done:
@@ -117,7 +115,7 @@ func (t *transport) RequestVote(id raft.ServerID, a raft.ServerAddress, req *raf
 	}
 	t.promises.reached(t.name, Term(req.Term)) // raft has raised its term
 	r := *req
-	r.Candidate = stamp{false, t.timing.Promise}.encode()
+	r.RPCHeader = t.header(false, 0)
 	*resp = raft.RequestVoteResponse{RPCHeader: req.RPCHeader, Term: req.Term}
 	return t.campaign(Term(req.Term), func() (bool, error) {
 		*resp = raft.RequestVoteResponse{}
@@ -132,13 +130,15 @@ func (t *transport) RequestPreVote(id raft.ServerID, a raft.ServerAddress, req *
 	if !t.wait() {
 		return errRefused
 	}
+	r := *req
+	r.RPCHeader = t.header(false, 0)
 	*resp = raft.RequestPreVoteResponse{RPCHeader: req.RPCHeader, Term: req.Term}
 	return t.campaign(Term(req.Term), func() (bool, error) {
 		if t.gate != nil && !t.gate.open() {
 			return false, nil
 		}
 		*resp = raft.RequestPreVoteResponse{}
-		err := t.nt.RequestPreVote(id, a, req, resp)
+		err := t.nt.RequestPreVote(id, a, &r, resp)
 		return resp.Granted || resp.Term > req.Term, err
 	})
 }

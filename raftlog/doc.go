@@ -11,8 +11,8 @@
 //
 // # Contract
 //
-// Propose succeeds once its entry is on the disks of a quorum and was handed to
-// the local state machine. ErrNotLeader means that it was not appended and never
+// Propose succeeds once its entry is on the disks of a quorum and in the queue for
+// the local state machine, which gets it when it is visible. ErrNotLeader means that it was not appended and never
 // will be; ErrUnknownOutcome that it may or may not be, now or later.
 //
 // ReadIndex and ReadIndexFor return an index such that a state machine that has
@@ -60,6 +60,29 @@
 // Calls share rounds: while one is out, later ones gather for the next. The index
 // is mapped down over no-ops and barriers, which no state machine is ever given.
 //
+// # Promises and leases
+//
+// Lease says whether this node may read its own copy without a message. The rules
+// and the argument are in docs/consistency.md; the lines that keep a lemma name
+// it. What is where:
+//
+//	promise.go            what a voter has promised (R1, R2, R6); pure
+//	transport_append.go   promises noted before raft sees a message, answers counted
+//	transport_vote.go     votes held back, campaigns held back, TimeoutNow
+//	stamp.go              what messages say of promises
+//	lease.go              rounds and the leader lease (R3)
+//	renew.go              requests for a read lease, and giving it up (R4)
+//	grant.go              granting, and what is visible (R5, R7)
+//	delivery.go           the queue in which entries wait to be visible
+//	handover.go           transfer of the lead (R6)
+//	held.go               Lease
+//
+// A leader commits by any quorum, but its state machine, which its callers wait
+// for, gets an entry only when each node that this process granted a lease has
+// acknowledged it or has none left. A follower that is late for a third of a
+// promise is granted no more; it costs the leader's callers a third and one
+// promise at most, once.
+//
 // # Compaction
 //
 // Every data node puts down a marker (index, term, configuration) after its state
@@ -79,15 +102,21 @@
 // # Elections
 //
 // A data node campaigns one HeartbeatTimeout after it last heard of its leader: a
-// watchdog fires raft's timer, which by itself waits for up to two. raft's voters
-// refuse to vote while they remember a leader, so that the witness has a shorter
-// timeout, and its own pre-votes end in its transport (see gate). Pre-vote is on.
+// watchdog fires raft's timer, which by itself waits for up to two. By then the
+// promises to that leader have run out. raft's voters refuse to vote while they
+// remember a leader, so that the witness has a shorter timeout, and its own
+// pre-votes wait in its transport (see gate). A candidate asks again who said no,
+// as long as it is one: raft would wait for an election timeout. Pre-vote is on.
 //
 // # Concurrency
 //
 //	goroutine              started by   ends                owns
 //	observer               Open         Close               the watched State
 //	keeper                 Open         Close               watermarks, markers, compaction
+//	pacer                  Open         Close               heartbeats between raft's, requests for leases
+//	heartbeat, per member  pacer        answer              one message in flight
+//	delivery.run           Open         Close, after raft   the calls of StateMachine.Commit
+//	vote, per request      a message    raft's answer       that answer
 //	link.run, per member   Open         Close               the control stream to it, its pending pings
 //	control accept, serve  Open         Close, stream end   one incoming control stream each
 //	transport receive      Open         Close               incoming Raft messages
@@ -99,12 +128,13 @@
 //
 // and those of hashicorp/raft. Open's and the others' are counted in Node.tasks;
 // Close waits for them. Locks: Node.tasks is taken first, then any one of
-// rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, markers.mu, each for
-// itself; rounds.mu and nudger.mu are held while Node.tasks is taken. No lock is
+// rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, delivery.mu, markers.mu,
+// each for itself; under them leases.mu, and under it promises.mu. rounds.mu and
+// nudger.mu are held while Node.tasks is taken. No lock is
 // held across disk access; link.mu is held across the write of a ping, which is
 // too small to block.
 //
-// StateMachine.Commit is called from raft's delivery goroutine, Flush from its
+// StateMachine.Commit is called from the delivery goroutine, Flush from its
 // snapshot goroutine, Applied and Durable from any.
 //
 // # Format
@@ -116,9 +146,21 @@
 // Directory: see package logstore; and "marker", one line of JSON and one with
 // its CRC-32C, replaced by a rename.
 //
-// Control streams: a ping is 16 bytes: version 1, type 1, 6 zero bytes, sequence
-// number. A pong is 72 bytes: version 1, type 2, role (0 data, 1 witness), flags
-// (1 leader, 2 ready), 4 zero bytes, and, 8 bytes big-endian each: sequence
-// number, term, last index, commit index, delivered index, applied index, durable
-// index, log bytes. A stream ends at the first message that is not so.
+// Control streams: a ping is 56 bytes and a name: version 2, type (1 asks how the
+// member is, 3 gives a lease back, 4 lets the named member off the promise to the
+// sender), flags (1 asks for a lease), length of the name (0 but in type 4), 4 zero
+// bytes, and, 8 bytes big-endian each: sequence number, the sender's term, length
+// of its promises in microseconds, a random number of its process, its clock in
+// nanoseconds, its applied index. A pong is 88 bytes: version 2, type 2, role (0
+// data, 1 witness), flags (1 leader, 2 ready, 8 cannot take the lead), 4 zero
+// bytes, and, 8 bytes big-endian each: sequence number, term, last index, commit
+// index, delivered index, applied index, durable index, log bytes, length of its
+// promises in microseconds, length of the lease granted in microseconds, from the
+// ping's clock on, 0 for none. A stream ends at the first message that is not so.
+//
+// Raft streams are hashicorp/raft's, but that the address in the header of a
+// request is a stamp of 24 bytes: version 1, flags (1 asks for a promise), 6 zero
+// bytes, and, 8 bytes big-endian each: length of the sender's promises in
+// microseconds, and the term in a TimeoutNow, 0 elsewhere. Its receiver takes the
+// id for the address.
 package raftlog

@@ -114,7 +114,7 @@ func checkAdmin(t *testing.T, c *testCluster) {
 		if a.Index != b.Index {
 			return false
 		}
-		if a.Digest != b.Digest || len(a.Digest) != 64 {
+		if a.Digest != b.Digest || len(a.Digest) != 32 {
 			t.Fatalf("digests at %d are %s and %s", a.Index, a.Digest, b.Digest)
 		}
 		return true

@@ -9,7 +9,7 @@ FUZZTIME ?= 1m
 # Packages are compiled with the race detector's cgo only in the unit tests; everything that runs on its own is static.
 STATIC := CGO_ENABLED=0
 
-.PHONY: build run deps check test test-unit test-process test-conformance test-client knfsd figures fuzz fuzz-short clean
+.PHONY: build run deps check test test-unit model test-process test-conformance test-client knfsd figures fuzz fuzz-short clean
 
 build:
 	$(STATIC) $(GO) build -trimpath -o bin/twofold ./cmd/twofold
@@ -29,6 +29,11 @@ check:
 
 test-unit:
 	$(GO) test -race -shuffle=on -timeout 6m ./...
+	$(GO) test -timeout 6m ./raftlog/model
+
+# The model's larger bounds: some minutes and gigabytes.
+model:
+	$(GO) test -v -count=1 -timeout 60m ./raftlog/model -wide
 
 # The tests of real processes need the binary as it is shipped, without the race detector.
 test-process: build

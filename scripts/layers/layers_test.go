@@ -33,6 +33,7 @@ type layer struct {
 var layers = []layer{
 	{"replica/vfs", nil},
 	{"metrics", nil},
+	{"raftlog/model", nil},
 	{"raftlog", []string{"metrics"}},
 	{"nfs", []string{"replica/vfs", "metrics"}},
 	{"replica/command", []string{"replica/vfs"}},

@@ -60,7 +60,7 @@ const (
 	BugTableAfterStore  // R9: the keys are put in after the entry was acknowledged.
 	BugTableBeforeApply // R9: the keys are taken out before the effect is in the state.
 	BugTableNotRebuilt  // R9: after a start the table is empty, and a lease is asked for.
-	BugTableMissesKey   // R9: a change of a file that a name leads to lists the file, a change of the name does not list the name.
+	BugTableMissesKey   // R9: a rename does not list the name.
 
 	// Lemma 12.
 	BugChildNotRechecked    // R10: a key that was found while reading is read without a wait.

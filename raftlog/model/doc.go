@@ -8,6 +8,11 @@
 //
 // Each rule can be left out, or done wrongly, by a [Bug]. The tests demand a violation for each of them, and none without.
 //
+// # Contract
+//
+// A [Result] that is complete and has no violation means: within the bounds of the [Config] no order of events breaks a lemma. It says
+// nothing of what is beyond the bounds, nor of whether the code does what is written down here; the simulation looks at that.
+//
 // # The cluster
 //
 // [Search] has two data nodes, a and b, and the witness w. They campaign, vote, append, commit, apply, grant and return leases, hand

@@ -127,7 +127,7 @@ func mustFind(t *testing.T, search func(limit int) model.Result) {
 	t.Helper()
 	max := limit
 	if raceDetector {
-		max = 200_000
+		max = 60_000
 	}
 	r := search(max)
 	switch {

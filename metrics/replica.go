@@ -13,13 +13,37 @@ type Replica struct {
 	batchDuration prometheus.Histogram
 	applyDuration prometheus.Histogram
 	forwarded     prometheus.Counter
-	readRounds    prometheus.Counter
-	readWaiters   prometheus.Histogram
+	reads         reads
 	inodes        prometheus.Gauge
 	dataBytes     prometheus.Gauge
 	peerLag       *prometheus.GaugeVec
 	free          *prometheus.GaugeVec
 	duplicates    duplicates
+}
+
+// reads are the collectors of reads by the way they took.
+type reads struct {
+	byWay                       *prometheus.CounterVec
+	lease, confirmed, forwarded prometheus.Counter // of byWay
+	wait                        prometheus.Histogram
+}
+
+func newReads() reads {
+	r := reads{
+		byWay: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twofold_replica_reads_total",
+			Help: "Reads by what made them right: this node's lease, a quorum that confirmed its lead, or the leader that was asked.",
+		}, []string{"way"}),
+		wait: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "twofold_replica_read_wait_duration_seconds",
+			Help:    "Time that reads waited for a log entry that may change what they read; those that did not wait are not counted.",
+			Buckets: latencyBuckets,
+		}),
+	}
+	r.lease = r.byWay.WithLabelValues("lease")
+	r.confirmed = r.byWay.WithLabelValues("confirmed")
+	r.forwarded = r.byWay.WithLabelValues("forwarded")
+	return r
 }
 
 // duplicates are the collectors of the duplicate request cache.
@@ -61,13 +85,8 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 			Help:    "Time to apply one committed batch to the state.",
 			Buckets: diskBuckets,
 		}),
-		forwarded:  counter("twofold_replica_forwarded_total", "Operations sent on to the leader."),
-		readRounds: counter("twofold_replica_read_rounds_total", "Quorum rounds made to confirm a read index."),
-		readWaiters: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "twofold_replica_read_round_waiters",
-			Help:    "Reads that shared one quorum round.",
-			Buckets: counts,
-		}),
+		forwarded: counter("twofold_replica_forwarded_total", "Operations sent on to the leader."),
+		reads:     newReads(),
 		inodes:    gauge("twofold_replica_inodes", "Inodes of the volume in this node's state."),
 		dataBytes: gauge("twofold_replica_data_bytes", "Bytes of file data in this node's state."),
 		peerLag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -82,7 +101,7 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 	}
 	d := &m.duplicates
 	return m, register(reg, m.batchOps, m.batchBytes, m.batchDuration, m.applyDuration, m.forwarded,
-		m.readRounds, m.readWaiters, m.inodes, m.dataBytes, m.peerLag, m.free,
+		m.reads.byWay, m.reads.wait, m.inodes, m.dataBytes, m.peerLag, m.free,
 		d.records, d.bytes, d.limit, d.evicted, d.hits)
 }
 
@@ -110,13 +129,32 @@ func (m *Replica) Forwarded() {
 	}
 }
 
-// ReadRound notes one quorum round and how many reads it served.
-func (m *Replica) ReadRound(waiters int) {
-	if m == nil {
-		return
+// ReadByLease notes a read of this node's copy under its lease.
+func (m *Replica) ReadByLease() {
+	if m != nil {
+		m.reads.lease.Inc()
 	}
-	m.readRounds.Inc()
-	m.readWaiters.Observe(float64(waiters))
+}
+
+// ReadConfirmed notes a read of this node's copy after a quorum confirmed its lead.
+func (m *Replica) ReadConfirmed() {
+	if m != nil {
+		m.reads.confirmed.Inc()
+	}
+}
+
+// ReadForwarded notes a read that the leader answered.
+func (m *Replica) ReadForwarded() {
+	if m != nil {
+		m.reads.forwarded.Inc()
+	}
+}
+
+// ReadWaited notes how long a read waited for an entry that touches what it reads.
+func (m *Replica) ReadWaited(d time.Duration) {
+	if m != nil {
+		m.reads.wait.Observe(d.Seconds())
+	}
 }
 
 // SetState notes how much the state holds.

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +23,13 @@ type appliedWait struct {
 	done  chan struct{}
 }
 
+// reached is the channel of those who need not wait.
+var reached = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 func (a *appliedIndex) load() raftlog.Index { return raftlog.Index(a.index.Load()) }
 
 // advance moves the index on and releases who waited for it.
@@ -41,23 +49,40 @@ func (a *appliedIndex) advance(to raftlog.Index) {
 	a.mu.waits = kept
 }
 
-// wait returns once index is applied, or stop is closed; it reports which.
-func (a *appliedIndex) wait(index raftlog.Index, stop <-chan struct{}) bool {
+// notify returns a channel that is closed once index is applied. Who gives up
+// hands it to forget.
+func (a *appliedIndex) notify(index raftlog.Index) <-chan struct{} {
 	if a.load() >= index {
-		return true
+		return reached
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.load() >= index {
+		return reached
 	}
 	w := appliedWait{index: index, done: make(chan struct{})}
-	a.mu.Lock()
-	if a.load() >= index {
-		a.mu.Unlock()
-		return true
-	}
 	a.mu.waits = append(a.mu.waits, w)
-	a.mu.Unlock()
+	return w.done
+}
+
+// forget drops a wait that notify began.
+func (a *appliedIndex) forget(done <-chan struct{}) {
+	if done == (<-chan struct{})(reached) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mu.waits = slices.DeleteFunc(a.mu.waits, func(w appliedWait) bool { return w.done == done })
+}
+
+// wait returns once index is applied, or stop is closed; it reports which.
+func (a *appliedIndex) wait(index raftlog.Index, stop <-chan struct{}) bool {
+	done := a.notify(index)
 	select {
-	case <-w.done:
+	case <-done:
 		return true
 	case <-stop:
+		a.forget(done)
 		return a.load() >= index
 	}
 }

@@ -21,15 +21,16 @@ func (s *Store) Commit(entries []raftlog.Entry) {
 	}
 }
 
-// Recovered implements raftlog.StateMachine. No read of a Store goes by a lease
-// yet.
-func (s *Store) Recovered(raftlog.Index) {}
+// Recovered implements raftlog.StateMachine.
+func (s *Store) Recovered(last raftlog.Index) { s.touched.recovered(last) }
 
-// Appended implements raftlog.StateMachine.
-func (s *Store) Appended([]raftlog.Entry) {}
+// Appended implements raftlog.StateMachine. Lemma 11 of docs/consistency.md: when
+// it returns, every reader knows what the entries touch, and nobody has been told
+// yet that this node has them.
+func (s *Store) Appended(entries []raftlog.Entry) { s.touched.appended(entries) }
 
 // Truncated implements raftlog.StateMachine.
-func (s *Store) Truncated(raftlog.Index) {}
+func (s *Store) Truncated(from raftlog.Index) { s.touched.truncated(from) }
 
 // Applied returns the applied index (raftlog.StateMachine).
 func (s *Store) Applied() raftlog.Index { return s.applied.load() }

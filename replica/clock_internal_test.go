@@ -143,7 +143,7 @@ func TestHandleForward_TakenLongAgo(t *testing.T) {
 			t.Fatal(err)
 		}
 		command.Seal(enc, someDay+vfs.Time(at), 1)
-		e.Data = appendEntry(nil, uint64(term), [][]byte{enc})
+		e.Data = appendEntry(nil, uint64(term), touchedKeys{all: true}, [][]byte{enc})
 		s.Commit([]raftlog.Entry{e})
 		if err := s.Flush(); err != nil {
 			t.Fatal(err)

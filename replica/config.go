@@ -108,6 +108,6 @@ type Log interface {
 	Watch() (raftlog.State, <-chan struct{})
 	Term() raftlog.Term
 	ReadIndex(ctx context.Context) (raftlog.Index, error)
-	ReadIndexFor(ctx context.Context, peer string, t raftlog.Term) (raftlog.Index, error)
+	Lease() (raftlog.Term, bool)
 	Nudge(peer string)
 }

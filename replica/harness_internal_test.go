@@ -18,6 +18,8 @@ type fakeLog struct {
 	mu      sync.Mutex
 	state   raftlog.State
 	changed chan struct{}
+	lease   bool
+	onLease func() // runs inside of Lease
 }
 
 func newFakeLog(st raftlog.State) *fakeLog {
@@ -52,8 +54,20 @@ func (l *fakeLog) Propose(data []byte) *raftlog.Proposal {
 
 func (l *fakeLog) ReadIndex(context.Context) (raftlog.Index, error) { return 0, raftlog.ErrClosed }
 
-func (l *fakeLog) ReadIndexFor(context.Context, string, raftlog.Term) (raftlog.Index, error) {
-	return 0, raftlog.ErrNotLeader
+// Lease grants what the test says.
+func (l *fakeLog) Lease() (raftlog.Term, bool) {
+	if l.onLease != nil {
+		l.onLease()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Term, l.lease
+}
+
+func (l *fakeLog) grant(lease bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lease = lease
 }
 
 func (l *fakeLog) Nudge(string) {}
@@ -95,7 +109,7 @@ func openVolume(t *testing.T) *Store {
 func origin(seq uint64) command.Origin { return command.Origin{Instance: 99, Seq: seq} }
 
 // entryOf is a log entry of one command that was handed over under term.
-func entryOf(t *testing.T, index raftlog.Index, raftTerm raftlog.Term, term uint64, o command.Origin, op any) raftlog.Entry {
+func entryOf(t testing.TB, index raftlog.Index, raftTerm raftlog.Term, term uint64, o command.Origin, op any) raftlog.Entry {
 	t.Helper()
 	enc, err := command.Append(nil, &command.Command{
 		Header: command.Header{Volume: volumeID, Origin: o, Cred: vfs.Root}, Op: op,
@@ -104,7 +118,7 @@ func entryOf(t *testing.T, index raftlog.Index, raftTerm raftlog.Term, term uint
 		t.Fatal(err)
 	}
 	command.Seal(enc, 1, 1)
-	return raftlog.Entry{Index: index, Term: raftTerm, Data: appendEntry(nil, term, [][]byte{enc})}
+	return raftlog.Entry{Index: index, Term: raftTerm, Data: appendEntry(nil, term, touchedKeys{all: true}, [][]byte{enc})}
 }
 
 // fates gathers the outcomes of waiters by the sequence of their origin.

@@ -48,7 +48,7 @@ func (s *Store) mutate(ctx context.Context, call *vfs.Call, op any) (vfs.Result,
 			Op:     op,
 		})
 	}
-	age := s.state.Age()
+	age, touches := s.state.Age(), touchOf(op)
 	enc, err := encode()
 	if err != nil {
 		return vfs.Result{}, err
@@ -59,7 +59,7 @@ func (s *Store) mutate(ctx context.Context, call *vfs.Call, op any) (vfs.Result,
 	defer s.inFlight.Release(int64(len(enc)))
 	for {
 		st, changed := s.log.Watch()
-		res, err := s.handOver(ctx, st, age, origin, enc)
+		res, err := s.handOver(ctx, st, age, pending{origin: origin, term: uint64(st.Term), touch: touches, enc: enc})
 		if !errors.Is(err, errNotTaken) {
 			return res, err
 		}
@@ -91,29 +91,28 @@ func sizeHint(op any) int {
 
 // handOver makes one attempt, with this node as the leader or through the
 // leader that it knows. errNotTaken allows another attempt.
-func (s *Store) handOver(ctx context.Context, st raftlog.State, age vfs.Time, origin command.Origin, enc []byte) (vfs.Result, error) {
+func (s *Store) handOver(ctx context.Context, st raftlog.State, age vfs.Time, p pending) (vfs.Result, error) {
 	if st.Leader == "" || st.IsLeader && !st.Ready {
 		return vfs.Result{}, errNotTaken
 	}
-	term := uint64(st.Term)
 	done := make(chan outcome, 1)
-	if !s.waiters.add(origin, term, func(o outcome) { done <- o }) {
+	if !s.waiters.add(p.origin, p.term, func(o outcome) { done <- o }) {
 		return vfs.Result{}, errNotTaken
 	}
-	defer s.waiters.remove(origin)
+	defer s.waiters.remove(p.origin)
 	if !st.IsLeader {
-		return s.forward(ctx, st.Leader, term, age, enc, done)
+		return s.forward(ctx, st.Leader, p.term, age, p.enc, done)
 	}
-	if !s.reserve(enc) {
+	if !s.reserve(p.enc) {
 		return vfs.Result{}, vfs.ErrBusy
 	}
 	select {
-	case s.queue <- pending{origin: origin, term: term, enc: enc}:
+	case s.queue <- p:
 	case <-ctx.Done():
-		s.unreserve(enc)
+		s.unreserve(p.enc)
 		return vfs.Result{}, vfs.ErrBusy
 	case <-s.stopped:
-		s.unreserve(enc)
+		s.unreserve(p.enc)
 		return vfs.Result{}, vfs.ErrShutdown
 	}
 	return s.await(ctx, done)
@@ -235,7 +234,7 @@ func (s *Store) HandleForward(from string, term, age uint64, enc []byte, reply f
 	}
 	if s.reserve(enc) {
 		select {
-		case s.queue <- pending{origin: origin, term: term, enc: enc}:
+		case s.queue <- pending{origin: origin, term: term, touch: touchOf(cmd.Op), enc: enc}:
 			return
 		default:
 			s.unreserve(enc)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 
 	"twofold/raftlog"
@@ -17,6 +18,7 @@ import (
 type pending struct {
 	origin command.Origin
 	term   uint64 // under which this node took it, as the leader
+	touch  touch
 	enc    []byte // unsealed command
 }
 
@@ -29,43 +31,48 @@ func (s *Store) runPropose() {
 		if len(batch) == 0 {
 			return // stopped
 		}
-		index := s.proposeBatch(batch)
-		if index != 0 && len(batch) > 1 {
-			s.linger(index, len(batch))
+		index, n := s.proposeBatch(batch)
+		if index != 0 && n > 1 && len(s.held) == 0 {
+			s.linger(index, n)
 		}
 	}
 }
 
 // gather waits for one change and takes what else is there, up to the limits
-// of an entry. A change that would make the entry too large is kept for the
-// next one.
+// of an entry. What was held back comes first. A change that would make the entry
+// too large is held back for the next one.
 func (s *Store) gather(batch []pending) []pending {
-	size := 0
 	select {
 	case <-s.stopped:
 		return nil
 	default:
 	}
-	if s.held != nil {
-		batch, size, s.held = append(batch, *s.held), len(s.held.enc), nil
-	} else {
+	batch = append(batch, s.held...)
+	clear(s.held)
+	s.held = s.held[:0]
+	if len(batch) == 0 {
 		select {
 		case p := <-s.queue:
 			s.unreserve(p.enc)
-			batch, size = append(batch, p), len(p.enc)
+			batch = append(batch, p)
 		case <-s.stopped:
 			return nil
+		}
+	}
+	size := 0
+	for i := range batch {
+		if size += len(batch[i].enc); i > 0 && (size > maxEntryBytes || i == command.MaxBatchOps) {
+			return s.hold(batch, i)
 		}
 	}
 	for len(batch) < command.MaxBatchOps {
 		select {
 		case p := <-s.queue:
 			s.unreserve(p.enc)
-			if size += len(p.enc); size > maxEntryBytes {
-				s.held = &p
-				return batch
-			}
 			batch = append(batch, p)
+			if size += len(p.enc); size > maxEntryBytes {
+				return s.hold(batch, len(batch)-1)
+			}
 		default:
 			return batch
 		}
@@ -73,30 +80,52 @@ func (s *Store) gather(batch []pending) []pending {
 	return batch
 }
 
-// proposeBatch writes batch as one log entry and waits until it is committed.
-// It returns the entry's index, or 0 if nothing was committed.
-func (s *Store) proposeBatch(batch []pending) raftlog.Index {
-	st, _ := s.log.Watch()
+// hold keeps the changes from number n on for the next entries, before those that
+// are held back already, and returns the changes before n. No more are held back
+// than one entry takes, and one.
+func (s *Store) hold(batch []pending, n int) []pending {
+	s.held = slices.Insert(s.held, 0, batch[n:]...)
+	return batch[:n]
+}
+
+// proposeBatch writes batch, or as much of it as can be resolved together, as one
+// log entry and waits until it is committed. It returns the entry's index and the
+// number of changes in it, or 0 if nothing was committed.
+func (s *Store) proposeBatch(batch []pending) (raftlog.Index, int) {
+	st, changed := s.log.Watch()
 	term := uint64(st.Term)
+	batch = slices.DeleteFunc(batch, func(p pending) bool {
+		stays := st.IsLeader && st.Ready && p.term == term
+		if !stays {
+			s.waiters.end(p.origin, p.term, fateDropped)
+		}
+		return !stays
+	})
+	if len(batch) == 0 {
+		return 0, 0
+	}
+	n, behind := s.resolve(batch)
+	batch = s.hold(batch, n)
+	if n == 0 && s.awaitNames(behind, changed) {
+		return 0, 0
+	}
+	return s.proposeEntry(term, batch), n
+}
+
+// proposeEntry writes one log entry of changes that s.resolver has resolved.
+func (s *Store) proposeEntry(term uint64, batch []pending) raftlog.Index {
 	now := s.clock.now(term, s.state.LastTime())
 	noSpace := s.disk.full()
 	encs := make([][]byte, 0, len(batch))
 	for _, p := range batch {
-		if !st.IsLeader || !st.Ready || p.term != term {
-			s.waiters.end(p.origin, p.term, fateDropped)
-			continue
-		}
 		if noSpace {
 			command.Mark(p.enc, command.FlagNoSpace)
 		}
 		command.Seal(p.enc, now, rand.Uint64())
 		encs = append(encs, p.enc)
 	}
-	if len(encs) == 0 {
-		return 0
-	}
 	start := time.Now()
-	entry := appendEntry(nil, term, encs)
+	entry := appendEntry(nil, term, s.resolver.keys, encs)
 	prop := s.log.Propose(entry)
 	select {
 	case <-prop.Done():
@@ -106,7 +135,10 @@ func (s *Store) proposeBatch(batch []pending) raftlog.Index {
 		return 0
 	}
 	err := prop.Err()
-	if err == nil {
+	switch {
+	case err == nil && len(batch) == 0:
+		return prop.Index()
+	case err == nil:
 		s.metrics.ObserveBatch(len(encs), len(entry), time.Since(start))
 		return prop.Index()
 	}

@@ -2,224 +2,204 @@ package replica
 
 import (
 	"context"
-	"errors"
-	"sync"
 	"time"
 
 	"twofold/raftlog"
-	"twofold/replica/peer"
+	"twofold/replica/command"
+	"twofold/replica/state"
 	"twofold/replica/vfs"
 )
 
-// attemptLimit bounds one attempt to get a read index, so that a leader that
-// hangs does not hold reads longer than its leadership lasts.
-const attemptLimit = time.Second
-
-// rounds shares read barriers: all reads that arrive while one is under way
-// wait for the next, which begins after the last of them.
-type rounds struct {
-	run func() error
-
-	mu      sync.Mutex
-	next    *round // gathers readers; guarded by mu
-	running bool   // a goroutine runs rounds; guarded by mu
-}
-
-type round struct {
-	done    chan struct{}
-	err     error // valid once done is closed
-	waiters int   // guarded by rounds.mu
-}
-
-// wait returns when a round that began after the call has ended.
-func (r *rounds) wait(ctx context.Context) error {
-	r.mu.Lock()
-	if r.next == nil {
-		r.next = &round{done: make(chan struct{})}
-	}
-	mine := r.next
-	mine.waiters++
-	if !r.running {
-		r.running = true
-		go r.loop()
-	}
-	r.mu.Unlock()
-	select {
-	case <-mine.done:
-		return mine.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (r *rounds) loop() {
+// answer runs one read: local reads this node's copy, and reports whether the
+// answer may be given; op is the same for the leader, whose answer decode reads.
+func answer[T any](r *reading, op *command.Read, local func() (T, bool, error), decode func([]byte) (T, error)) (T, error) {
+	var none T
 	for {
-		r.mu.Lock()
-		now := r.next
-		r.next = nil
-		if now == nil {
-			r.running = false
-			r.mu.Unlock()
-			return
+		for r.next() {
+			res, sound, err := local()
+			if err != nil {
+				return none, err
+			}
+			if sound {
+				return res, nil
+			}
 		}
-		r.mu.Unlock()
-		now.err = r.run()
-		close(now.done)
-	}
-}
-
-// barrier is one round: when it returns nil, this node has applied every
-// change that was acknowledged anywhere before the round began.
-func (s *Store) barrier() error {
-	limit := time.NewTimer(s.cfg.WaitLimit)
-	defer limit.Stop()
-	for {
-		st, changed := s.log.Watch()
-		index, err := s.readIndex(st, changed)
+		if r.err != nil {
+			return none, r.err
+		}
+		body, ok := r.ask(op)
+		if !ok {
+			continue
+		}
+		if r.err != nil {
+			return none, r.err
+		}
+		res, err := decode(body)
 		if err == nil {
-			return s.awaitApplied(index, limit.C)
+			return res, nil
 		}
-		if !errors.Is(err, raftlog.ErrNotLeader) {
-			return err
-		}
-		select {
-		case <-changed:
-		case <-time.After(retryPause):
-		case <-limit.C:
-			return vfs.ErrNoQuorum
-		case <-s.stopped:
-			return vfs.ErrShutdown
-		}
+		r.misread(err)
 	}
-}
-
-func (s *Store) awaitApplied(index raftlog.Index, limit <-chan time.Time) error {
-	if s.applied.load() >= index {
-		return nil
-	}
-	stop := make(chan struct{})
-	reached := make(chan bool, 1)
-	go func() { reached <- s.applied.wait(index, stop) }()
-	defer close(stop)
-	select {
-	case <-reached:
-		return nil
-	case <-limit:
-		return vfs.ErrNoQuorum
-	case <-s.broken:
-		return vfs.ErrShutdown // nothing is applied any more
-	case <-s.stopped:
-		return vfs.ErrShutdown
-	}
-}
-
-// readIndex makes one attempt. raftlog.ErrNotLeader allows another one.
-func (s *Store) readIndex(st raftlog.State, changed <-chan struct{}) (raftlog.Index, error) {
-	if st.Leader == "" {
-		return 0, raftlog.ErrNotLeader
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), attemptLimit)
-	defer cancel()
-	if st.IsLeader {
-		index, err := s.log.ReadIndex(ctx)
-		switch {
-		case errors.Is(err, raftlog.ErrClosed):
-			return 0, vfs.ErrShutdown
-		case err != nil:
-			return 0, raftlog.ErrNotLeader
-		}
-		return index, nil
-	}
-	// A leader that hangs keeps its connections: give up as soon as this node
-	// hears of another one.
-	go func() {
-		select {
-		case <-changed:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	status, index, err := s.peers.ReadIndex(ctx, st.Leader, uint64(s.log.Term()))
-	if err != nil || status != peer.StatusOK {
-		return 0, raftlog.ErrNotLeader
-	}
-	return raftlog.Index(index), nil
-}
-
-// HandleReadIndex answers the other data node (peer.Handler).
-func (s *Store) HandleReadIndex(from string, term uint64, reply func(peer.Status, uint64)) {
-	index, err := s.log.ReadIndexFor(context.Background(), from, raftlog.Term(term))
-	if err != nil {
-		reply(peer.StatusRefused, 0)
-		return
-	}
-	// The follower will wait until it has applied index. It learns that the
-	// entries are committed with the next AppendEntries; do not let it wait.
-	if old := s.nudged.Load(); uint64(index) > old && s.nudged.CompareAndSwap(old, uint64(index)) {
-		s.log.Nudge(from)
-	}
-	reply(peer.StatusOK, uint64(index))
-}
-
-func (s *Store) readable(ctx context.Context) error {
-	if _, err := s.Volume(); err != nil {
-		return err
-	}
-	return s.reads.wait(ctx)
 }
 
 // GetAttr implements vfs.FS.
 func (s *Store) GetAttr(ctx context.Context, ref vfs.Ref) (vfs.AttrResult, error) {
-	if err := s.readable(ctx); err != nil {
+	return s.getAttr(ctx, true, ref)
+}
+
+func (s *Store) getAttr(ctx context.Context, relay bool, ref vfs.Ref) (vfs.AttrResult, error) {
+	if _, err := s.Volume(); err != nil {
 		return vfs.AttrResult{}, err
 	}
-	return s.state.GetAttr(ref)
+	r := s.begin(ctx, relay, inodeKey(ref.Ino))
+	defer r.end()
+	op := command.Read{Kind: command.ReadGetAttr, Ref: ref}
+	return answer(&r, &op, func() (vfs.AttrResult, bool, error) {
+		res, err := s.state.GetAttr(ref)
+		return res, r.sound(res.Kind), err
+	}, command.DecodeGetAttr)
 }
 
 // Lookup implements vfs.FS.
 func (s *Store) Lookup(ctx context.Context, cred vfs.Cred, dir vfs.Ref, name string) (vfs.LookupResult, error) {
-	if err := s.readable(ctx); err != nil {
+	return s.lookup(ctx, true, cred, dir, name)
+}
+
+// lookup depends on the directory, the name, and the inode that it finds. The
+// directory's ".." is a part of its inode.
+func (s *Store) lookup(ctx context.Context, relay bool, cred vfs.Cred, dir vfs.Ref, name string) (vfs.LookupResult, error) {
+	if _, err := s.Volume(); err != nil {
 		return vfs.LookupResult{}, err
 	}
-	return s.state.Lookup(cred, dir, name)
+	r := s.begin(ctx, relay, inodeKey(dir.Ino), nameKey(dir.Ino, name))
+	defer r.end()
+	op := command.Read{Kind: command.ReadLookup, Cred: cred, Ref: dir, Name: name}
+	return answer(&r, &op, func() (vfs.LookupResult, bool, error) {
+		res, err := s.state.Lookup(cred, dir, name)
+		if err != nil || res.Kind != vfs.OK {
+			return res, r.sound(res.Kind), err
+		}
+		return res, r.sound(vfs.OK, inodeKey(res.Attr.Ino)), nil
+	}, command.DecodeLookup)
 }
 
 // Readlink implements vfs.FS.
 func (s *Store) Readlink(ctx context.Context, cred vfs.Cred, ref vfs.Ref) (vfs.ReadlinkResult, error) {
-	if err := s.readable(ctx); err != nil {
+	return s.readlink(ctx, true, cred, ref)
+}
+
+func (s *Store) readlink(ctx context.Context, relay bool, cred vfs.Cred, ref vfs.Ref) (vfs.ReadlinkResult, error) {
+	if _, err := s.Volume(); err != nil {
 		return vfs.ReadlinkResult{}, err
 	}
-	return s.state.Readlink(cred, ref)
+	r := s.begin(ctx, relay, inodeKey(ref.Ino))
+	defer r.end()
+	op := command.Read{Kind: command.ReadReadlink, Cred: cred, Ref: ref}
+	return answer(&r, &op, func() (vfs.ReadlinkResult, bool, error) {
+		res, err := s.state.Readlink(cred, ref)
+		return res, r.sound(res.Kind), err
+	}, command.DecodeReadlink)
 }
 
 // Read implements vfs.FS.
 func (s *Store) Read(ctx context.Context, cred vfs.Cred, ref vfs.Ref, off uint64, buf []byte) (vfs.ReadResult, error) {
-	if err := s.readable(ctx); err != nil {
+	return s.read(ctx, true, cred, ref, off, buf)
+}
+
+func (s *Store) read(ctx context.Context, relay bool, cred vfs.Cred, ref vfs.Ref, off uint64, buf []byte) (vfs.ReadResult, error) {
+	if _, err := s.Volume(); err != nil {
 		return vfs.ReadResult{}, err
 	}
-	return s.state.Read(cred, ref, off, buf)
+	r := s.begin(ctx, relay, inodeKey(ref.Ino))
+	defer r.end()
+	// Another node is asked for as much as one answer holds: a read may be short.
+	far := buf[:min(len(buf), vfs.MaxIO)]
+	op := command.Read{Kind: command.ReadRead, Cred: cred, Ref: ref, Offset: off, Count: uint32(len(far))}
+	return answer(&r, &op, func() (vfs.ReadResult, bool, error) {
+		res, err := s.state.Read(cred, ref, off, buf)
+		return res, r.sound(res.Kind), err
+	}, func(b []byte) (vfs.ReadResult, error) { return command.DecodeData(b, far) })
 }
 
 // ReadDir implements vfs.FS.
 func (s *Store) ReadDir(ctx context.Context, cred vfs.Cred, dir vfs.Ref, after vfs.Cookie, plus bool, max int) (vfs.ReadDirResult, error) {
-	if err := s.readable(ctx); err != nil {
+	return s.readDir(ctx, true, cred, dir, after, plus, max)
+}
+
+// readDir depends on the directory alone, since each change of its entries changes
+// the directory too. With attributes it depends on every inode that it lists: it
+// waits for all of the log, which is no longer than one entry takes, rather than
+// for the inodes that it turns out to need, which may be others each time.
+func (s *Store) readDir(ctx context.Context, relay bool, cred vfs.Cred, dir vfs.Ref, after vfs.Cookie, plus bool, limit int) (vfs.ReadDirResult, error) {
+	if _, err := s.Volume(); err != nil {
 		return vfs.ReadDirResult{}, err
 	}
-	return s.state.ReadDir(cred, dir, after, plus, max)
+	limit = min(max(limit, 0), state.MaxDirents)
+	r := s.begin(ctx, relay, inodeKey(dir.Ino))
+	r.all = plus
+	defer r.end()
+	op := command.Read{Kind: command.ReadReadDir, Cred: cred, Ref: dir, Offset: uint64(after), Count: uint32(limit), Plus: plus}
+	return answer(&r, &op, func() (vfs.ReadDirResult, bool, error) {
+		res, err := s.state.ReadDir(cred, dir, after, plus, limit)
+		return res, r.sound(res.Kind), err
+	}, func(b []byte) (vfs.ReadDirResult, error) { return command.DecodeReadDir(b, limit) })
 }
 
 // StatFS implements vfs.FS.
 func (s *Store) StatFS(ctx context.Context, ref vfs.Ref) (vfs.StatFSResult, error) {
-	if err := s.readable(ctx); err != nil {
+	return s.statFS(ctx, true, ref)
+}
+
+// statFS depends on everything.
+func (s *Store) statFS(ctx context.Context, relay bool, ref vfs.Ref) (vfs.StatFSResult, error) {
+	if _, err := s.Volume(); err != nil {
 		return vfs.StatFSResult{}, err
 	}
-	r, err := s.state.StatFS(ref)
-	if err != nil || r.Kind != vfs.OK {
-		return r, err
+	r := s.begin(ctx, relay)
+	r.all = true
+	defer r.end()
+	op := command.Read{Kind: command.ReadStatFS, Ref: ref}
+	res, err := answer(&r, &op, func() (vfs.StatFSResult, bool, error) {
+		res, err := s.state.StatFS(ref)
+		return res, r.sound(res.Kind), err
+	}, command.DecodeStatFS)
+	if err != nil || res.Kind != vfs.OK {
+		return res, err
 	}
 	if room := s.disk.room(time.Now()); room != unknownSpace {
-		stored := r.TotalBytes - r.FreeBytes
-		r.FreeBytes, r.TotalBytes = room, stored+room
+		stored := res.TotalBytes - res.FreeBytes
+		res.FreeBytes, res.TotalBytes = room, stored+room
 	}
-	return r, nil
+	return res, nil
+}
+
+// current returns when this node's copy shows every change that was answered
+// anywhere before the call. It is for what is read from the state as a whole, and
+// cannot be asked of the leader: a node that is far behind waits.
+func (s *Store) current(ctx context.Context) error {
+	if _, err := s.Volume(); err != nil {
+		return err
+	}
+	r := s.begin(ctx, true)
+	r.all = true
+	defer r.end()
+	for !r.next() {
+		if r.err != nil {
+			return r.err
+		}
+		body, ok := r.ask(&command.Read{Kind: command.ReadIndex})
+		if !ok {
+			continue
+		}
+		if r.err != nil {
+			return r.err
+		}
+		index, err := command.DecodeIndex(body)
+		if err != nil {
+			r.misread(err)
+			continue
+		}
+		r.limit, r.permitted = raftlog.Index(index), true
+	}
+	return nil
 }

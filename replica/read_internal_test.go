@@ -1,82 +1,12 @@
 package replica
 
 import (
-	"context"
-	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"twofold/raftlog"
 )
-
-// A read must not share a round that began before it: that round may have asked
-// before something was acknowledged that the read has to see.
-func TestRounds_NeverShareOneThatBeganBefore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var began int
-		proceed := make(chan error)
-		r := rounds{run: func() error {
-			began++
-			return <-proceed
-		}}
-		results := make([]error, 5)
-		var wg sync.WaitGroup
-		wait := func(i int) {
-			wg.Go(func() { results[i] = r.wait(context.Background()) })
-			synctest.Wait()
-		}
-		wait(0)
-		if began != 1 {
-			t.Fatalf("%d rounds began for the first read", began)
-		}
-		for i := 1; i < 5; i++ {
-			wait(i) // while the first round is out
-		}
-		first := errors.New("first round")
-		proceed <- first
-		synctest.Wait()
-		if began != 2 {
-			t.Fatalf("%d rounds began, want 2: the later reads share one", began)
-		}
-		proceed <- nil
-		wg.Wait()
-		if results[0] != first {
-			t.Errorf("the first read got %v", results[0])
-		}
-		for i := 1; i < 5; i++ {
-			if results[i] != nil {
-				t.Errorf("read %d got the answer of a round that began before it: %v", i, results[i])
-			}
-		}
-	})
-}
-
-// A reader that gives up leaves the others and the rounds as they are.
-func TestRounds_GivingUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		proceed := make(chan error)
-		r := rounds{run: func() error { return <-proceed }}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := r.wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("got %v", err)
-		}
-		done := make(chan error, 1)
-		go func() { done <- r.wait(t.Context()) }()
-		synctest.Wait()
-		proceed <- errors.New("of the round that was given up")
-		proceed <- nil
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-		if r.running {
-			t.Error("rounds go on without readers")
-		}
-	})
-}
 
 func TestAppliedIndex(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

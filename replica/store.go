@@ -41,13 +41,15 @@ type Store struct {
 
 	waiters   *waitTable
 	inFlight  *semaphore.Weighted
-	reads     rounds
+	serving   *semaphore.Weighted // bytes of answers to the other nodes' reads
+	touched   *touched
 	applied   appliedIndex
 	delivered atomic.Uint64 // index of the last entry that Commit took
 
 	queue     chan pending
 	queued    atomic.Int64 // bytes in queue
-	held      *pending     // owned by the propose goroutine
+	held      []pending    // owned by the propose goroutine, before queue
+	resolver  resolver     // owned by the propose goroutine
 	committed chan []raftlog.Entry
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
@@ -55,9 +57,10 @@ type Store struct {
 	clients        atomic.Pointer[clientTable]
 	membersChanged <-chan struct{} // owned by the apply goroutine
 
-	// nudged is the highest index of which the other data node was told that
-	// it is committed, because it asked for a read index.
-	nudged atomic.Uint64
+	// hurried is the highest index that this node asked the leader for, because a
+	// read waits until it is applied.
+	hurried  atomic.Uint64
+	hurrying chan struct{} // capacity 1: hurried has grown
 
 	started   atomic.Bool   // Start has set log, peers and server
 	stopped   chan struct{} // closed by Stop
@@ -100,6 +103,9 @@ func Open(cfg Config) (*Store, error) {
 		clock:     logClock{read: systemClock(), logger: cfg.Logger},
 		instance:  binary.BigEndian.Uint64(seed[:]),
 		inFlight:  semaphore.NewWeighted(maxInFlightBytes),
+		serving:   semaphore.NewWeighted(maxServedBytes),
+		touched:   newTouched(),
+		hurrying:  make(chan struct{}, 1),
 		queue:     make(chan pending, maxQueuedOps),
 		committed: make(chan []raftlog.Entry, maxCommitted),
 		stopped:   make(chan struct{}),
@@ -107,7 +113,6 @@ func Open(cfg Config) (*Store, error) {
 		broken:    make(chan struct{}),
 		fatal:     make(chan error, 1),
 	}
-	s.reads.run = s.barrier
 	index, term := st.Applied()
 	s.applied.advance(raftlog.Index(index))
 	s.delivered.Store(index)
@@ -129,6 +134,7 @@ func (s *Store) Start(log Log, net raftlog.Net) {
 	s.server.Serve(net.Listener(raftlog.StreamPeer))
 	s.running.Go(s.runPropose)
 	s.running.Go(s.runLead)
+	s.running.Go(s.runHurry)
 	s.running.Go(func() { s.disk.run(s.stopped) })
 	for _, name := range s.cfg.Peers {
 		s.running.Go(func() { s.runSpace(name) })
@@ -197,9 +203,12 @@ func (s *Store) Volume() (vfs.Volume, error) {
 	return v, nil
 }
 
-// Ready reports whether a client would be served now: it passes a read
-// barrier within the time that ctx allows.
-func (s *Store) Ready(ctx context.Context) error { return s.readable(ctx) }
+// Ready reports whether a client would be served now: a read is answered, here or
+// by the leader, within the time that ctx allows.
+func (s *Store) Ready(ctx context.Context) error {
+	_, err := s.GetAttr(ctx, vfs.RootRef())
+	return err
+}
 
 // Digest reads every replicated record of this node's copy and returns the
 // digest of them, with the applied index to which it belongs. Two nodes at one

@@ -219,7 +219,9 @@ func TestStore_Broken(t *testing.T) {
 	if err := s.Flush(); err == nil {
 		t.Error("Flush says that all is applied")
 	}
-	if err := s.awaitApplied(100, nil); err == nil {
+	r := s.begin(t.Context(), false)
+	defer r.end()
+	if r.await(100) || r.err == nil {
 		t.Error("a read goes on")
 	}
 	if err := s.Close(); err == nil {

@@ -18,15 +18,15 @@ var _ vfs.MountList = (*Store)(nil)
 // changed. Version is 0 before the table was ever set.
 func (s *Store) Exports() (vfs.ExportTable, <-chan struct{}) { return s.state.Exports() }
 
-// ReadExports returns the export table as it is now: it passes the read
-// barrier, so that it shows every change that was answered anywhere.
+// ReadExports returns the export table as it is now: it waits until this node's
+// copy shows every change that was answered anywhere before.
 //
 // After a SetExports whose outcome is not known a table of the same version says
 // that the change has not happened so far, not that it never will. To settle it,
 // propose it again with the same base: at most one of the two can take effect,
 // and what the other gets is NotSync.
 func (s *Store) ReadExports(ctx context.Context) (vfs.ExportTable, error) {
-	if err := s.readable(ctx); err != nil {
+	if err := s.current(ctx); err != nil {
 		return vfs.ExportTable{}, err
 	}
 	t, _ := s.state.Exports()
@@ -92,10 +92,10 @@ func (s *Store) RemoveMounts(ctx context.Context, host string) error {
 }
 
 // changeMounts makes no log entry if the list, as it is now, stays as it is: a
-// client that mounts in a loop costs read barriers, which reads share, and no
+// client that mounts in a loop costs reads, and no
 // room in the log.
 func (s *Store) changeMounts(ctx context.Context, action command.MountAction, m vfs.Mount) error {
-	if err := s.readable(ctx); err != nil {
+	if err := s.current(ctx); err != nil {
 		return fmt.Errorf("replica: list of mounts: %w", err)
 	}
 	listed, host := s.state.Mounted(m)
@@ -110,9 +110,9 @@ func (s *Store) changeMounts(ctx context.Context, action command.MountAction, m 
 	return s.must(ctx, &command.MountChange{Action: action, Mount: m})
 }
 
-// Mounts implements vfs.MountList. It passes the read barrier.
+// Mounts implements vfs.MountList. It waits as ReadExports does.
 func (s *Store) Mounts(ctx context.Context) ([]vfs.Mount, error) {
-	if err := s.readable(ctx); err != nil {
+	if err := s.current(ctx); err != nil {
 		return nil, err
 	}
 	return s.state.Mounts()
@@ -137,7 +137,7 @@ func (s *Store) PublishMember(ctx context.Context, m vfs.Member) error {
 	if err := s.must(ctx, &command.SetMember{Member: m}); err != nil {
 		return err
 	}
-	return s.readable(ctx)
+	return s.current(ctx)
 }
 
 // plainAddrs brings addresses into the one form and order that a record has.

@@ -67,19 +67,16 @@ func (c *Client) Forward(ctx context.Context, to string, term, age uint64, enc [
 	return Status(body[0]), body[1:], nil
 }
 
-// ReadIndex asks the leader for a read index on the ground that this node saw
-// its own term to be term after the read began.
-func (c *Client) ReadIndex(ctx context.Context, to string, term uint64) (Status, uint64, error) {
-	var t [8]byte
-	binary.BigEndian.PutUint64(t[:], term)
-	body, err := c.call(ctx, to, frameReadIndex, t[:])
+// Read sends a read and returns its answer, which is set for StatusOK only.
+func (c *Client) Read(ctx context.Context, to string, req []byte) (Status, []byte, error) {
+	body, err := c.call(ctx, to, frameRead, req)
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
-	if len(body) != 9 {
-		return 0, 0, ErrBroken
+	if len(body) < 1 {
+		return 0, nil, ErrBroken
 	}
-	return Status(body[0]), binary.BigEndian.Uint64(body[1:]), nil
+	return Status(body[0]), body[1:], nil
 }
 
 // Space tells a peer this node's space and returns the peer's.
@@ -226,7 +223,7 @@ func (s *session) call(ctx context.Context, typ uint8, parts [][]byte) ([]byte, 
 	s.waiting[id] = reply
 	s.mu.Unlock()
 
-	if !s.out.putWait(ctx, typ, id, parts...) {
+	if !s.out.putWait(ctx, MaxBuffered, typ, id, parts...) {
 		s.forget(id)
 		return nil, ErrNotSent
 	}

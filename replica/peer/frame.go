@@ -16,15 +16,21 @@ const (
 	// either end. A client waits when it is reached; a server that reaches it
 	// has a peer that does not read, and drops the connection.
 	MaxBuffered = 16 << 20
+	// maxBufferedReads is up to where answers to reads may fill it: they wait for
+	// room, so that those to changes need not.
+	maxBufferedReads = MaxBuffered / 2
+	// maxReads bounds the reads that a server has in hand for all its peers.
+	maxReads = 256
 )
 
 const (
 	frameForward      = 1
 	frameForwardReply = 2
-	frameReadIndex    = 3
-	frameIndexReply   = 4
-	frameSpace        = 5
-	frameSpaceReply   = 6
+	// 3 and 4 were read indexes.
+	frameSpace      = 5
+	frameSpaceReply = 6
+	frameRead       = 7
+	frameReadReply  = 8
 
 	headerLen = 4 + 1 + 8
 	// forwardHead is what precedes the command in the body of a forward.
@@ -40,6 +46,7 @@ const (
 	StatusRefused Status = 1 // not the leader of that term, or not ready
 	StatusBusy    Status = 2 // a limit is reached; nothing was done
 	StatusUnknown Status = 3 // proposed, fate not known
+	StatusDamaged Status = 4 // a read that met damage
 )
 
 // Errors of a request.

@@ -34,24 +34,24 @@ func newOutbox(conn net.Conn) *outbox {
 func (o *outbox) put(typ uint8, id uint64, parts ...[]byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.fullLocked(parts) {
+	if o.fullLocked(MaxBuffered, parts) {
 		o.closeLocked()
 	}
 	return o.appendLocked(typ, id, parts)
 }
 
-// putWait is put, but it waits while the buffer is full, until ctx ends.
-func (o *outbox) putWait(ctx context.Context, typ uint8, id uint64, parts ...[]byte) bool {
+// putWait is put, but it waits while the buffer holds limit bytes, until ctx ends.
+func (o *outbox) putWait(ctx context.Context, limit int, typ uint8, id uint64, parts ...[]byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.fullLocked(parts) {
+	if o.fullLocked(limit, parts) {
 		defer context.AfterFunc(ctx, func() {
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			o.space.Broadcast()
 		})()
 	}
-	for !o.mu.closed && o.fullLocked(parts) {
+	for !o.mu.closed && o.fullLocked(limit, parts) {
 		if ctx.Err() != nil {
 			return false
 		}
@@ -61,8 +61,8 @@ func (o *outbox) putWait(ctx context.Context, typ uint8, id uint64, parts ...[]b
 }
 
 // fullLocked tells whether a frame has to wait. An empty buffer takes any.
-func (o *outbox) fullLocked(parts [][]byte) bool {
-	return len(o.mu.buf) > 0 && len(o.mu.buf)+headerLen+size(parts) > MaxBuffered
+func (o *outbox) fullLocked(limit int, parts [][]byte) bool {
+	return len(o.mu.buf) > 0 && len(o.mu.buf)+headerLen+size(parts) > limit
 }
 
 func (o *outbox) appendLocked(typ uint8, id uint64, parts [][]byte) bool {

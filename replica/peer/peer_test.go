@@ -39,8 +39,13 @@ func (e *echo) HandleForward(_ string, term, _ uint64, enc []byte, reply func(pe
 	reply(peer.StatusOK, enc)
 }
 
-func (e *echo) HandleReadIndex(_ string, term uint64, reply func(peer.Status, uint64)) {
-	reply(peer.StatusOK, term*2)
+// HandleRead answers with the request, but for those that begin with 'h', which it
+// keeps until ctx ends.
+func (e *echo) HandleRead(ctx context.Context, _ string, req []byte, reply func(peer.Status, []byte)) {
+	if len(req) > 0 && req[0] == 'h' {
+		<-ctx.Done()
+	}
+	reply(peer.StatusOK, req)
 }
 
 func (e *echo) HandleSpace(_ string, s peer.Space) peer.Space { return peer.Space{Free: s.Free + 1} }
@@ -103,14 +108,6 @@ func TestForward_RefusedTerm(t *testing.T) {
 	st, _, err := c.Forward(t.Context(), "b", 6, 0, []byte("x"))
 	if err != nil || st != peer.StatusRefused {
 		t.Fatalf("status %d, err %v", st, err)
-	}
-}
-
-func TestReadIndex(t *testing.T) {
-	c, _ := start(t, &echo{})
-	st, index, err := c.ReadIndex(t.Context(), "b", 21)
-	if err != nil || st != peer.StatusOK || index != 42 {
-		t.Fatalf("status %d, index %d, err %v", st, index, err)
 	}
 }
 

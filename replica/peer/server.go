@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
@@ -9,14 +10,16 @@ import (
 	"sync"
 )
 
-// Handler acts on the requests of peers. Its methods must not block; each
-// calls its reply function exactly once, from any goroutine.
+// Handler acts on the requests of peers. Its methods must not block, but for
+// HandleRead; each calls its reply function exactly once, from any goroutine.
 type Handler interface {
 	// HandleForward proposes enc if this node leads term, and the call was not
 	// taken too long ago, when the log had the given age. The handler owns enc. The result is sent for StatusOK only.
 	HandleForward(peer string, term, age uint64, enc []byte, reply func(st Status, result []byte))
-	// HandleReadIndex answers with an index to wait for.
-	HandleReadIndex(peer string, term uint64, reply func(st Status, index uint64))
+	// HandleRead answers a read. It is called on a goroutine of its own and may
+	// block until ctx ends, and reply blocks while there is no room for the answer.
+	// The answer is sent for StatusOK only; one of MaxBody bytes or more is not.
+	HandleRead(ctx context.Context, peer string, req []byte, reply func(st Status, answer []byte))
 	// HandleSpace takes note of a peer's space and returns this node's.
 	HandleSpace(peer string, theirs Space) Space
 }
@@ -26,6 +29,9 @@ type Server struct {
 	handler Handler
 	log     *slog.Logger
 	wg      sync.WaitGroup
+	reads   chan struct{}   // capacity maxReads: held by each read
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
 
 	mu struct {
 		sync.Mutex
@@ -37,7 +43,8 @@ type Server struct {
 
 // NewServer returns a Server that is not serving yet.
 func NewServer(h Handler, log *slog.Logger) *Server {
-	s := &Server{handler: h, log: log}
+	s := &Server{handler: h, log: log, reads: make(chan struct{}, maxReads)}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.mu.open = make(map[*outbox]struct{})
 	return s
 }
@@ -65,6 +72,7 @@ func (s *Server) Serve(ln net.Listener) {
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.mu.closed = true
+	s.stop()
 	if s.mu.ln != nil {
 		s.mu.ln.Close()
 	}
@@ -111,32 +119,49 @@ func (s *Server) read(conn net.Conn, o *outbox) {
 
 // handle acts on one frame. An error ends the connection.
 func (s *Server) handle(peer string, f frame, o *outbox) error {
-	id := f.id
 	switch f.typ {
-	case frameForward, frameReadIndex:
-		if len(f.body) < 8 || f.typ == frameForward && len(f.body) < forwardHead {
-			return fmt.Errorf("%w: body of %d bytes", errFrame, len(f.body))
-		}
+	case frameForward:
+		return s.forward(peer, f, o)
 	case frameSpace:
 		return s.space(peer, f, o)
+	case frameRead:
+		s.answerRead(peer, f, o)
+		return nil
 	default:
 		return fmt.Errorf("%w: unknown type", errFrame)
 	}
-	term := binary.BigEndian.Uint64(f.body)
-	if f.typ == frameForward {
-		age := binary.BigEndian.Uint64(f.body[8:])
-		s.handler.HandleForward(peer, term, age, f.body[forwardHead:], func(st Status, result []byte) {
-			o.put(frameForwardReply, id, []byte{byte(st)}, result)
-		})
-		return nil
+}
+
+func (s *Server) forward(peer string, f frame, o *outbox) error {
+	if len(f.body) < forwardHead {
+		return fmt.Errorf("%w: body of %d bytes", errFrame, len(f.body))
 	}
-	s.handler.HandleReadIndex(peer, term, func(st Status, index uint64) {
-		var b [9]byte
-		b[0] = byte(st)
-		binary.BigEndian.PutUint64(b[1:], index)
-		o.put(frameIndexReply, id, b[:])
+	term, age := binary.BigEndian.Uint64(f.body), binary.BigEndian.Uint64(f.body[8:])
+	s.handler.HandleForward(peer, term, age, f.body[forwardHead:], func(st Status, result []byte) {
+		o.put(frameForwardReply, f.id, []byte{byte(st)}, result)
 	})
 	return nil
+}
+
+// answerRead has a read answered on a goroutine of its own. Too many at once are told to
+// come again.
+func (s *Server) answerRead(peer string, f frame, o *outbox) {
+	select {
+	case s.reads <- struct{}{}:
+	default:
+		o.put(frameReadReply, f.id, []byte{byte(StatusBusy)})
+		return
+	}
+	s.wg.Go(func() {
+		defer func() { <-s.reads }()
+		s.handler.HandleRead(s.ctx, peer, f.body, func(st Status, answer []byte) {
+			if len(answer) >= MaxBody {
+				s.log.Error("an answer is too large", "peer", peer, "bytes", len(answer))
+				st, answer = StatusUnknown, nil
+			}
+			o.putWait(s.ctx, maxBufferedReads, frameReadReply, f.id, []byte{byte(st)}, answer)
+		})
+	})
 }
 
 // space answers a frame about space. One of another version is answered with

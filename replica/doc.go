@@ -4,17 +4,45 @@
 // # Purpose
 //
 // [Store] routes changes to the leader, gathers them into log entries, applies
-// what is committed to the node's own copy (package state), and makes reads
-// linearizable at both data nodes.
+// what the log delivers to the node's own copy (package state), and makes reads
+// linearizable at both data nodes, without a message while they hold a lease.
 //
 // # Contract
 //
 // A change is answered by its result only, after this node or the leader has
-// applied it. A read is answered after a read barrier: a quorum has confirmed,
-// by answers to messages that were sent after the read began, that the leader
-// is still the leader, and the node has applied everything that was committed
-// by then. A follower's own request is one of those messages: it carries the
-// follower's current term, observed after the read began.
+// applied it.
+//
+// # Reads
+//
+// docs/consistency.md has the argument. A log entry names the keys that it may
+// alter (keys.go): inodes, and names in directories. The log tells the Store of each
+// entry before anybody learns that this node holds it, and the Store notes its keys
+// (touched.go). A read (reading.go) then goes, in this order:
+//
+//  1. after the call arrived this node's lease is valid, and i is the last entry of
+//     its log that may alter anything;
+//  2. each entry up to i that touches what the read depends on is applied, and
+//     later ones are not waited for;
+//  3. one snapshot is read;
+//  4. if it names an inode that the read did not know before (LOOKUP), an entry up
+//     to i that touches that inode and is not in the snapshot sends the read back to
+//     the wait. So does the verdict Stale while i is not applied, since an inode that
+//     an entry makes is not among its keys.
+//
+// If the log is cut, or the lead changes, while the read waits, it begins anew.
+// READDIRPLUS, FSSTAT and the tables depend on everything.
+//
+// A leader without a lease has a quorum confirm its lead, and i is the commit index
+// that the log gives it. A follower without one asks the leader to do the read
+// (readserve.go): one hop, and never a third node. So a node that is behind serves
+// files meanwhile; of the tables it reads its own copy, once that is current.
+//
+// # Keys
+//
+// A change that has a directory and a name touches the inode of that name too. The
+// leader looks it up when it builds the entry (resolve.go), which is right only
+// if no entry of its log that is not applied, and no earlier change of the batch,
+// touches that name. Such a change ends the batch and waits.
 //
 // # The fate of a change
 //
@@ -34,19 +62,24 @@
 //	watch      ends the Store when its state can no longer be written to disk
 //	propose    builds one log entry at a time from the queue and waits for it
 //	lead       begins each term of this node with an entry, and formats the volume once
-//	barrier    one at a time, while reads wait: one round for all of them
+//	hurry      asks the leader to say what is committed, while a read waits for it
 //	disk       looks at the free space and reports it
 //	space      one for each other data node: tells it the free space, and hears its
-//	peer       see package peer: forwarded calls, read indexes and free space, both ways
+//	peer       see package peer: forwarded calls and reads and free space, both ways
 //
-// Locks: waitTable.mu, appliedIndex.mu and diskWatch.mu are leaves; nothing is
-// called under them that blocks. State has its own lock (package state).
+// The log calls Recovered, Appended and Truncated from its own goroutines.
+//
+// Locks: waitTable.mu, appliedIndex.mu, touched.mu and diskWatch.mu are leaves;
+// nothing is called under them that blocks. State has its own lock (package state).
 //
 // # Format
 //
 // A log entry of this package is
 //
-//	term u64 | command batch (package command)
+//	version u8 (1) | term u64 | number of keys u32 | keys u64 each | command batch (package command)
 //
-// where term is the proposer's, as said above.
+// in big-endian order, where term is the proposer's, as said above. The keys are
+// sorted, each there once, 1,536 at most. The number 0xffffffff stands for all keys.
+// The key of an inode is its number; that of a name is XXH64, seed 0, of the
+// directory's number and the name, with the highest bit set.
 package replica

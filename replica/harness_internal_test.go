@@ -20,6 +20,9 @@ type fakeLog struct {
 	changed chan struct{}
 	lease   bool
 	onLease func() // runs inside of Lease
+
+	readIndex func(context.Context) (raftlog.Index, error)
+	nudge     func(peer string)
 }
 
 func newFakeLog(st raftlog.State) *fakeLog {
@@ -52,7 +55,15 @@ func (l *fakeLog) Propose(data []byte) *raftlog.Proposal {
 	return l.propose(data)
 }
 
-func (l *fakeLog) ReadIndex(context.Context) (raftlog.Index, error) { return 0, raftlog.ErrClosed }
+func (l *fakeLog) ReadIndex(ctx context.Context) (raftlog.Index, error) {
+	l.mu.Lock()
+	read := l.readIndex
+	l.mu.Unlock()
+	if read == nil {
+		return 0, raftlog.ErrClosed
+	}
+	return read(ctx)
+}
 
 // Lease grants what the test says.
 func (l *fakeLog) Lease() (raftlog.Term, bool) {
@@ -70,7 +81,11 @@ func (l *fakeLog) grant(lease bool) {
 	l.lease = lease
 }
 
-func (l *fakeLog) Nudge(string) {}
+func (l *fakeLog) Nudge(peer string) {
+	if l.nudge != nil {
+		l.nudge(peer)
+	}
+}
 
 // openStore opens a Store that is not started. Closing it stops it too.
 func openStore(t *testing.T, dir string) *Store {

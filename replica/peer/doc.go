@@ -1,6 +1,5 @@
-// Package peer is the stream between the two data nodes: calls that a follower
-// forwards to the leader, the read indexes it asks for, and how much room each
-// has on its disk.
+// Package peer is the stream between the two data nodes: changes and reads that a
+// follower forwards to the leader, and how much room each has on its disk.
 //
 // # Contract
 //
@@ -17,7 +16,9 @@
 // A Client may be used by many goroutines. Each connection has one reading and
 // one writing goroutine at either end; they end with the connection, and
 // Close waits for them. Handler methods are called on the reading goroutine
-// and must not block; replies may come from any goroutine and never block.
+// and must not block; replies may come from any goroutine and never block. Reads
+// are different: each has a goroutine of its own at the server, and its reply waits
+// for room, so that large answers leave some to the replies to changes.
 //
 // # Format
 //
@@ -30,10 +31,10 @@
 //
 //	1 forward        term u64 | age of the log when the call was taken u64 | unsealed command (package replica/command)
 //	2 forward reply  status u8 | result (status OK only)
-//	3 read index     term u64
-//	4 index reply    status u8 | index u64
 //	5 space          version u8 (1) | bytes that the sender can still take u64
 //	6 space reply    the same of the receiver
+//	7 read           versioned read (package replica/command)
+//	8 read reply     status u8 | answer (status OK only)
 //
 // A space frame of another version is answered by a reply that holds its
 // receiver's version alone, and counts as silence at both ends. The protocol version is part of the hello of raftlog/transport.

@@ -1,0 +1,4 @@
+package peer
+
+// MaxReads is maxReads, for tests.
+const MaxReads = maxReads

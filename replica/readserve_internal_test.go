@@ -212,11 +212,12 @@ func TestReading_Confirmed(t *testing.T) {
 	h.commit(e)
 	ended(t, done)
 
-	h.s.cfg.WaitLimit = 50 * time.Millisecond
 	h.log.mu.Lock()
 	h.log.readIndex = func(ctx context.Context) (raftlog.Index, error) { <-ctx.Done(); return 0, ctx.Err() }
 	h.log.mu.Unlock()
-	if err := h.wantSize(5); !errors.Is(err, vfs.ErrNoQuorum) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := h.s.GetAttr(ctx, h.f); !errors.Is(err, vfs.ErrNoQuorum) {
 		t.Errorf("without a quorum: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -333,14 +334,11 @@ func TestReading_Recovered(t *testing.T) {
 // the lease vouches for it; and a lease of before the call is worth nothing.
 func TestReading_LeaseBeforeTheLog(t *testing.T) {
 	h := newHolder(t)
-	var e raftlog.Entry
-	h.log.onLease = func() {
-		if e.Index == 0 {
-			e = h.append(write(h.f, 5))
-		}
-	}
+	appended := make(chan raftlog.Entry, 1)
+	var once sync.Once
+	h.log.onLease = func() { once.Do(func() { appended <- h.append(write(h.f, 5)) }) }
 	done := h.begun(func() error { return h.wantSize(5) })
-	h.commit(e)
+	h.commit(<-appended)
 	ended(t, done)
 }
 

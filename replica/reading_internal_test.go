@@ -42,6 +42,14 @@ func newHolder(t *testing.T) *holder {
 // append puts one entry with ops into the node's log, as its leader would have it.
 func (h *holder) append(ops ...any) raftlog.Entry {
 	h.t.Helper()
+	e := h.entry(ops...)
+	h.s.Appended([]raftlog.Entry{e})
+	return e
+}
+
+// entry makes an entry of which the node is not told.
+func (h *holder) entry(ops ...any) raftlog.Entry {
+	h.t.Helper()
 	h.end++
 	r := resolver{names: map[key]struct{}{}}
 	var encs [][]byte
@@ -59,9 +67,7 @@ func (h *holder) append(ops ...any) raftlog.Entry {
 		command.Seal(enc, vfs.Time(h.end), uint64(h.end))
 		encs = append(encs, enc)
 	}
-	e := raftlog.Entry{Index: h.end, Term: 4, Data: appendEntry(nil, 4, r.keys, encs)}
-	h.s.Appended([]raftlog.Entry{e})
-	return e
+	return raftlog.Entry{Index: h.end, Term: 4, Data: appendEntry(nil, 4, r.keys, encs)}
 }
 
 func (h *holder) commit(es ...raftlog.Entry) {
@@ -326,7 +332,7 @@ func TestReading_Recovered(t *testing.T) {
 	h := newHolder(t)
 	h.s.Recovered(h.end + 1)
 	done := h.begun(func() error { return h.wantSize(5) })
-	h.commit(h.append(write(h.f, 5)))
+	h.commit(h.entry(write(h.f, 5)))
 	ended(t, done)
 }
 

@@ -81,5 +81,6 @@
 // in big-endian order, where term is the proposer's, as said above. The keys are
 // sorted, each there once, 1,536 at most. The number 0xffffffff stands for all keys.
 // The key of an inode is its number; that of a name is XXH64, seed 0, of the
-// directory's number and the name, with the highest bit set.
+// directory's number and the name, with the highest bit set. Key 0 is of the list
+// of mounts.
 package replica

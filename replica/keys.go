@@ -13,7 +13,12 @@ import (
 // hashes, which is enough, since a collision only makes a reader wait longer.
 type key = uint64
 
-const nameBit = 1 << 63
+const (
+	nameBit = 1 << 63
+	// tablesKey is of the tables beside the files. Their readers wait for all of the
+	// log (Store.current), and an entry without any key is not a part of that.
+	tablesKey key = 0
+)
 
 func inodeKey(ino vfs.Ino) key { return uint64(ino) &^ nameBit }
 
@@ -29,6 +34,7 @@ func nameKey(dir vfs.Ino, name string) key {
 // touch says what a change may alter, before its names are looked up.
 type touch struct {
 	all     bool       // everything
+	tables  bool       // tablesKey
 	inodes  [2]vfs.Ino // those that the change names by their handles; 0 is none
 	names   [2]place   // a place of directory 0 is none
 	resolve bool       // also the inodes that the names have
@@ -72,9 +78,10 @@ func touchOf(op any) touch {
 			names:   [2]place{{o.FromDir.Ino, o.FromName}, {o.ToDir.Ino, o.ToName}},
 			resolve: true,
 		}
-	case *command.Nop, *command.MountChange:
-		// The list of mounts is only read after all of the log (Store.current).
+	case *command.Nop:
 		return touch{}
+	case *command.MountChange:
+		return touch{tables: true}
 	default:
 		return touch{all: true}
 	}

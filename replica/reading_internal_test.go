@@ -316,6 +316,29 @@ func TestReading_Whole(t *testing.T) {
 	}
 }
 
+// So do the tables for a change of them, and files do not.
+func TestReading_Tables(t *testing.T) {
+	for _, op := range []any{
+		&command.MountChange{Action: command.MountAdd, Mount: vfs.Mount{Host: "h", Path: "/"}},
+		&command.SetExports{By: "a"},
+		&command.SetMember{Member: vfs.Member{Name: "a"}},
+		&command.SetLimits{DuplicateBytes: 64 << 20},
+	} {
+		h := newHolder(t)
+		e := h.append(op)
+		mounts := h.begun(func() error { _, err := h.s.Mounts(context.Background()); return err })
+		exports := h.begun(func() error { _, err := h.s.ReadExports(context.Background()); return err })
+		if _, ok := op.(*command.MountChange); ok {
+			if err := h.wantSize(0); err != nil {
+				t.Error(err)
+			}
+		}
+		h.commit(e)
+		ended(t, mounts)
+		ended(t, exports)
+	}
+}
+
 // An entry that another leader deletes is no longer waited for.
 func TestReading_Truncated(t *testing.T) {
 	h := newHolder(t)

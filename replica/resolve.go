@@ -50,6 +50,9 @@ func (r *resolver) add(s *Store, t *touch) (behind raftlog.Index, ok bool) {
 	if t.all {
 		r.keys.all = true
 	}
+	if t.tables {
+		r.keys.keys = append(r.keys.keys, tablesKey)
+	}
 	for _, ino := range t.inodes {
 		if ino != 0 {
 			r.keys.keys = append(r.keys.keys, inodeKey(ino))

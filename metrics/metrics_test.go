@@ -36,6 +36,7 @@ func all(t *testing.T) *prometheus.Registry {
 	}
 	r.SetPeerLag("b", 1)
 	r.SetFree("b", 1, true)
+	r.SetClockSkew("b", 1, true)
 	if _, err := metrics.NewGateway(reg); err != nil {
 		t.Fatal(err)
 	}

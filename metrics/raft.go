@@ -21,6 +21,10 @@ type Raft struct {
 	last           prometheus.Gauge
 	isLeader       prometheus.Gauge
 	leaderChanges  prometheus.Counter
+	leaderless     prometheus.Gauge
+	stalled        prometheus.Gauge
+	stalls         prometheus.Counter
+	free           prometheus.Gauge
 }
 
 // NewRaft registers the collectors of the log on reg.
@@ -38,9 +42,13 @@ func NewRaft(reg prometheus.Registerer) (*Raft, error) {
 		last:          gauge("twofold_raft_last_index", "Highest log index on this node's disk."),
 		isLeader:      gauge("twofold_raft_is_leader", "1 while this node leads its term, else 0."),
 		leaderChanges: counter("twofold_raft_leader_changes_total", "Changes of the known leader since the process started."),
+		leaderless:    gauge("twofold_raft_leaderless", "1 while no leader has been known for longer than an election takes, else 0."),
+		stalled:       gauge("twofold_raft_disk_stalled", "1 while this node stands aside because its disk does not answer, else 0."),
+		stalls:        counter("twofold_raft_disk_stalls_total", "How often this node stood aside because its disk did not answer."),
+		free:          gauge("twofold_raft_disk_free_bytes", "Bytes that are free on the disk of this node's directory."),
 	}
 	return m, register(reg, m.appendDuration, m.appendBytes, m.term, m.commit, m.applied,
-		m.last, m.isLeader, m.leaderChanges)
+		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.stalled, m.stalls, m.free)
 }
 
 // ObserveAppend notes one append to the log, fsync included.
@@ -62,6 +70,31 @@ func (m *Raft) SetState(term, commit, applied, last uint64, isLeader bool) {
 	m.applied.Set(float64(applied))
 	m.last.Set(float64(last))
 	m.isLeader.Set(boolean(isLeader))
+}
+
+// Leaderless notes that the quorum is lost, or is back.
+func (m *Raft) Leaderless(lost bool) {
+	if m != nil {
+		m.leaderless.Set(boolean(lost))
+	}
+}
+
+// Stalled notes that this node's disk does not answer, or does again.
+func (m *Raft) Stalled(stalled bool) {
+	if m == nil {
+		return
+	}
+	m.stalled.Set(boolean(stalled))
+	if stalled {
+		m.stalls.Inc()
+	}
+}
+
+// SetDiskFree notes what is free on the disk.
+func (m *Raft) SetDiskFree(bytes uint64) {
+	if m != nil {
+		m.free.Set(float64(bytes))
+	}
 }
 
 // LeaderChanged notes that this node learned of another leader, or of none.

@@ -18,6 +18,7 @@ type Replica struct {
 	dataBytes     prometheus.Gauge
 	peerLag       *prometheus.GaugeVec
 	free          *prometheus.GaugeVec
+	skew          *prometheus.GaugeVec
 	duplicates    duplicates
 }
 
@@ -97,11 +98,15 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 			Name: "twofold_replica_free_bytes",
 			Help: "Bytes that a data node can still take, its reserve excluded, as this node knows it.",
 		}, []string{"member"}),
+		skew: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "twofold_replica_clock_skew_seconds",
+			Help: "By how much another data node's wall clock is ahead of this node's.",
+		}, []string{"peer"}),
 		duplicates: newDuplicates(),
 	}
 	d := &m.duplicates
 	return m, register(reg, m.batchOps, m.batchBytes, m.batchDuration, m.applyDuration, m.forwarded,
-		m.reads.byWay, m.reads.wait, m.inodes, m.dataBytes, m.peerLag, m.free,
+		m.reads.byWay, m.reads.wait, m.inodes, m.dataBytes, m.peerLag, m.free, m.skew,
 		d.records, d.bytes, d.limit, d.evicted, d.hits)
 }
 
@@ -197,5 +202,17 @@ func (m *Replica) SetFree(member string, bytes uint64, known bool) {
 		m.free.WithLabelValues(member).Set(float64(bytes))
 	default:
 		m.free.DeleteLabelValues(member)
+	}
+}
+
+// SetClockSkew notes by how much another data node's clock is ahead, or that it is
+// not known. The peer is a member's name.
+func (m *Replica) SetClockSkew(peer string, seconds float64, known bool) {
+	switch {
+	case m == nil:
+	case known:
+		m.skew.WithLabelValues(peer).Set(seconds)
+	default:
+		m.skew.DeleteLabelValues(peer)
 	}
 }

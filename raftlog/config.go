@@ -62,6 +62,14 @@ type Timing struct {
 	// CommitTimeout is how long a follower may be left without the latest
 	// commit index while nothing else is sent. See Nudge.
 	CommitTimeout time.Duration
+	// DiskTimeout is how long a write of the log, the vote or the marker may
+	// take before this node stalls: it gives up leading and leases until its
+	// disk answers (rule R13).
+	DiskTimeout time.Duration
+	// ApplyTimeout is the same for the state machine's next step, FlushTimeout
+	// for the flush of its whole state, which a disk that works may take seconds
+	// for.
+	ApplyTimeout, FlushTimeout time.Duration
 	// RPCTimeout bounds one Raft message and its answer, with the follower's
 	// disk write in it.
 	RPCTimeout time.Duration
@@ -92,6 +100,9 @@ func (t *Timing) setDefaults(role Role) {
 	def(&t.ElectionTimeout, t.HeartbeatTimeout)
 	def(&t.LeaderLeaseTimeout, t.HeartbeatTimeout*9/10)
 	def(&t.CommitTimeout, 50*time.Millisecond)
+	def(&t.DiskTimeout, 700*time.Millisecond)
+	def(&t.ApplyTimeout, time.Second)
+	def(&t.FlushTimeout, 10*time.Second)
 	def(&t.RPCTimeout, 2*time.Second)
 	def(&t.DialTimeout, 500*time.Millisecond)
 	def(&t.RetryPause, 50*time.Millisecond)
@@ -110,6 +121,9 @@ func (t *Timing) validate() error {
 		{"ElectionTimeout", t.ElectionTimeout, t.HeartbeatTimeout},
 		{"LeaderLeaseTimeout", t.LeaderLeaseTimeout, 10 * time.Millisecond},
 		{"CommitTimeout", t.CommitTimeout, time.Millisecond},
+		{"DiskTimeout", t.DiskTimeout, 10 * time.Millisecond},
+		{"ApplyTimeout", t.ApplyTimeout, 10 * time.Millisecond},
+		{"FlushTimeout", t.FlushTimeout, 10 * time.Millisecond},
 		{"RPCTimeout", t.RPCTimeout, 100 * time.Millisecond},
 		{"DialTimeout", t.DialTimeout, 10 * time.Millisecond},
 		{"RetryPause", t.RetryPause, time.Millisecond},
@@ -136,6 +150,10 @@ type Metrics interface {
 	ObserveAppend(bytes int, d time.Duration)
 	SetState(term, commit, applied, last uint64, isLeader bool)
 	LeaderChanged()
+	// Stalled is called when the node stalls and when it is back.
+	Stalled(bool)
+	// Leaderless is called when the quorum is lost and when it is back.
+	Leaderless(bool)
 }
 
 type noMetrics struct{}
@@ -143,6 +161,8 @@ type noMetrics struct{}
 func (noMetrics) ObserveAppend(int, time.Duration)                      {}
 func (noMetrics) SetState(term, commit, applied, last uint64, led bool) {}
 func (noMetrics) LeaderChanged()                                        {}
+func (noMetrics) Stalled(bool)                                          {}
+func (noMetrics) Leaderless(bool)                                       {}
 
 // Config describes one node.
 type Config struct {
@@ -171,7 +191,10 @@ type Config struct {
 	// KeepLogBytes is how much of the log compaction leaves, at least;
 	// DefaultKeepLogBytes if zero.
 	KeepLogBytes uint64
-	Timing       Timing
+	// Tight tells that this node's disk is short of space: compaction then leaves
+	// no more than a part of KeepLogBytes, and is due earlier. nil means never.
+	Tight  func() bool
+	Timing Timing
 	// Clock measures promises and leases; CLOCK_BOOTTIME if nil. Tests use
 	// others.
 	Clock   Clock
@@ -186,6 +209,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.KeepLogBytes == 0 {
 		c.KeepLogBytes = DefaultKeepLogBytes
+	}
+	if c.Tight == nil {
+		c.Tight = func() bool { return false }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -28,7 +28,10 @@ const (
 
 	flagLeader byte = 1 << 0 // of a pong
 	flagReady  byte = 1 << 1
-	flagBarred byte = 1 << 3
+	// flagStalled is of a node whose disk does not answer. A version without it
+	// takes no notice.
+	flagStalled byte = 1 << 2
+	flagBarred  byte = 1 << 3
 )
 
 // ping is what a member says to another of its own accord.
@@ -48,6 +51,7 @@ type pong struct {
 	Role      Role
 	Leader    bool
 	Ready     bool
+	Stalled   bool  // its disk does not answer
 	Barred    bool  // it could not take the lead now if it were handed over
 	Term      Term  // read after the ping had arrived
 	Last      Index // last entry of its log
@@ -121,6 +125,9 @@ func encodePong(b *[pongBytes]byte, seq uint64, p pong) {
 	if p.Ready {
 		b[3] |= flagReady
 	}
+	if p.Stalled {
+		b[3] |= flagStalled
+	}
 	if p.Barred {
 		b[3] |= flagBarred
 	}
@@ -141,7 +148,7 @@ func decodePong(b *[pongBytes]byte) (seq uint64, p pong, err error) {
 		p.Role = RoleWitness
 	}
 	p.Leader, p.Ready = b[3]&flagLeader != 0, b[3]&flagReady != 0
-	p.Barred = b[3]&flagBarred != 0
+	p.Stalled, p.Barred = b[3]&flagStalled != 0, b[3]&flagBarred != 0
 	at := func(i int) uint64 { return binary.BigEndian.Uint64(b[8+8*i:]) }
 	p.Term, p.Last, p.Commit, p.Delivered = Term(at(1)), Index(at(2)), Index(at(3)), Index(at(4))
 	p.Applied, p.Durable, p.LogBytes = Index(at(5)), Index(at(6)), at(7)

@@ -99,6 +99,19 @@
 // barrier, above what the state machine can have reached. That is harmless: raft
 // uses it only as the index and term of an entry, which the log still has.
 //
+// # A disk that hangs
+//
+// A write to the log, the vote or the marker that takes longer than DiskTimeout,
+// or a state machine that does not get on for ApplyTimeout or with its flush for
+// FlushTimeout, stalls the node (rule R13). What hangs is assumed never to return, so
+// nothing waits for it: raft's main goroutine may be in it, and cannot step down.
+// What counts is silence. The transport sends no AppendEntries, no vote request
+// and takes no TimeoutNow; the others elect a leader as they would for a dead one.
+// The node is not ready until its disk answers, and for two HeartbeatTimeouts
+// more, so that a disk that takes a second for each write does not lead between
+// them. If no other data node answers, or that one is stalled too, it is not
+// silent: a slow leader is better than none. Close gives up with ErrStalled.
+//
 // # Elections
 //
 // A data node campaigns one HeartbeatTimeout after it last heard of its leader: a
@@ -113,6 +126,8 @@
 //	goroutine              started by   ends                owns
 //	observer               Open         Close               the watched State
 //	keeper                 Open         Close               watermarks, markers, compaction
+//	pinger                 Open         Close               pings to the other members, metrics
+//	stallWatch             Open         end of Close        the verdict on this node's disk
 //	pacer                  Open         Close               heartbeats between raft's, requests for leases
 //	heartbeat, per member  pacer        answer              one message in flight
 //	delivery.run           Open         Close, after raft   the calls of StateMachine.Commit
@@ -129,7 +144,7 @@
 // and those of hashicorp/raft. Open's and the others' are counted in Node.tasks;
 // Close waits for them. Locks: Node.tasks is taken first, then any one of
 // rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, delivery.mu, markers.mu,
-// each for itself; under them leases.mu, and under it promises.mu. rounds.mu and
+// stalls.mu, each for itself; under them leases.mu, and under it promises.mu. rounds.mu and
 // nudger.mu are held while Node.tasks is taken. No lock is
 // held across disk access; link.mu is held across the write of a ping, which is
 // too small to block.
@@ -152,7 +167,7 @@
 // bytes, and, 8 bytes big-endian each: sequence number, the sender's term, length
 // of its promises in microseconds, a random number of its process, its clock in
 // nanoseconds, its applied index. A pong is 88 bytes: version 2, type 2, role (0
-// data, 1 witness), flags (1 leader, 2 ready, 8 cannot take the lead), 4 zero
+// data, 1 witness), flags (1 leader, 2 ready, 4 its disk does not answer, 8 cannot take the lead), 4 zero
 // bytes, and, 8 bytes big-endian each: sequence number, term, last index, commit
 // index, delivered index, applied index, durable index, log bytes, length of its
 // promises in microseconds, length of the lease granted in microseconds, from the

@@ -18,6 +18,8 @@ type fsm struct {
 	fail      func(error)       // told of an integrity error
 	committed func([]*raft.Log) // told of entries after they were queued
 
+	stalls *stalls
+
 	delivered atomic.Uint64 // last index that was queued for delivery or skipped
 	watermark atomic.Uint64 // lowest durable index of the data nodes
 	broken    error         // after it, nothing is delivered any more
@@ -109,7 +111,10 @@ func (s fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 	if s.f.sm == nil {
 		return nil
 	}
-	if err := s.f.sm.Flush(); err != nil {
+	end := s.f.stalls.begin(opFlush)
+	err := s.f.sm.Flush()
+	end()
+	if err != nil {
 		return fmt.Errorf("raftlog: flushing the state: %w", err)
 	}
 	if index, term := s.f.sm.Durable(); uint64(index) < ms.m.Index {

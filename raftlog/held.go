@@ -78,7 +78,3 @@ func (n *Node) Lease() (Term, bool) {
 	}
 	return h.term, true
 }
-
-// stalled tells whether this node's disk does not answer (rule R13): then it
-// sends nothing as a leader, and neither grants nor holds a lease.
-func (n *Node) stalled() bool { return false }

@@ -2,6 +2,8 @@ package raftlog
 
 import (
 	"time"
+
+	"twofold/raftlog/logstore"
 )
 
 const (
@@ -11,22 +13,16 @@ const (
 	watermarkEntries = 5000
 )
 
-// keeper does the housekeeping of the log once per PingInterval: it pings the
-// other members, proposes watermarks as the leader, writes markers and cuts
-// the log.
+// keeper does the housekeeping of the log once per PingInterval: it proposes
+// watermarks as the leader, writes markers and cuts the log.
 func (n *Node) keeper() {
 	tick := time.NewTicker(n.cfg.Timing.PingInterval)
 	defer tick.Stop()
 	k := keep{n: n, markAt: time.Now()}
 	for {
-		for _, l := range n.links {
-			l.expire()
-			l.ping(func(pong, error) {}) // the link remembers the answer
-		}
-		n.report()
 		k.watermark()
 		k.marker()
-		if err := n.store.Compact(); err != nil {
+		if err := n.compact(); err != nil {
 			return // reported by the store; the node is done for
 		}
 		select {
@@ -59,7 +55,7 @@ func (k *keep) watermark() {
 	if !ok || lowest <= mark || lowest <= k.markIndex {
 		return
 	}
-	if lowest-mark < watermarkEntries && n.store.Bytes() < n.cfg.KeepLogBytes && time.Since(k.markAt) < n.cfg.Timing.WatermarkInterval {
+	if lowest-mark < watermarkEntries && n.store.Bytes() < n.keepBytes() && time.Since(k.markAt) < n.cfg.Timing.WatermarkInterval {
 		return
 	}
 	p := n.propose(encodeWatermark(lowest))
@@ -101,7 +97,7 @@ func (k *keep) marker() {
 	n := k.n
 	bytes := n.store.Appended() - k.appended
 	entries := n.fsm.delivered.Load() - min(n.fsm.delivered.Load(), uint64(n.markers.limit()))
-	if entries < markerEntries && (bytes < n.cfg.KeepLogBytes/4 || entries == 0) {
+	if entries < markerEntries && (bytes < n.keepBytes()/4 || entries == 0) {
 		return
 	}
 	appended := n.store.Appended()
@@ -110,6 +106,15 @@ func (k *keep) marker() {
 		return
 	}
 	k.appended = appended
+}
+
+// keepBytes is how much of the log compaction leaves now.
+func (n *Node) keepBytes() uint64 { return logstore.Kept(n.cfg.KeepLogBytes, n.cfg.Tight()) }
+
+// compact cuts the log, which has a deadline like a write of it.
+func (n *Node) compact() error {
+	defer n.stalls.begin(opLog)()
+	return n.store.Compact()
 }
 
 // WriteMarker makes the state durable and notes how far it came, so that a

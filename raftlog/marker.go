@@ -88,7 +88,8 @@ func writeMarker(dir string, m *marker) error {
 
 // markers is the snapshot store of hashicorp/raft.
 type markers struct {
-	dir string
+	dir    string
+	stalls *stalls
 
 	mu struct {
 		sync.Mutex
@@ -168,7 +169,10 @@ func (k *markerSink) Close() error {
 	if Index(k.m.Index) <= k.s.limit() {
 		return nil
 	}
-	if err := writeMarker(k.s.dir, &k.m); err != nil {
+	end := k.s.stalls.begin(opMarker)
+	err := writeMarker(k.s.dir, &k.m)
+	end()
+	if err != nil {
 		return fmt.Errorf("raftlog: writing the marker: %w", err)
 	}
 	k.s.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type Node struct {
 	store    *logstore.Store
 	markers  *markers
 	fsm      *fsm
+	stalls   *stalls
 	queue    *delivery // nil on a witness
 	leases   *leases
 	promises *promises
@@ -126,7 +128,8 @@ func (n *Node) shutdown() raft.Future {
 }
 
 // Close takes the node out of the cluster and returns when all its goroutines
-// have ended. A StateMachine must not be blocked in Commit or Flush for good.
+// have ended, or with ErrStalled if the disk does not answer: then goroutines
+// are left behind, and the process has to end.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() { n.closeErr = n.close() })
 	return n.closeErr
@@ -146,24 +149,51 @@ func (n *Node) close() error {
 		n.tasks.wg.Wait()
 		close(idle)
 	}()
-	waited := true
-	select {
-	case <-idle:
-	case <-time.After(closeWait):
+	waited := n.untilStalled(idle, closeWait)
+	if !waited {
 		n.log.Warn("proposals in flight are given up")
-		waited = false
 	}
 	down := n.shutdown()
 	err := n.trans.Close() // ends the calls that raft's goroutines are in
-	if n.queue != nil {
-		n.queue.close() // raft may wait in it
-	}
-	err = errors.Join(err, down.Error(), n.control.close())
-	if waited {
-		<-idle
-	}
+	err = errors.Join(err, n.control.close())
 	n.refreshClosed()
-	return errors.Join(err, n.store.Close(), n.vote.Close())
+	var diskErr error
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if n.queue != nil {
+			n.queue.close() // raft may wait in it
+		}
+		diskErr = down.Error()
+		if waited {
+			<-idle
+		}
+		diskErr = errors.Join(diskErr, n.store.Close(), n.vote.Close())
+		close(n.stalls.stop)
+	}()
+	if !n.untilStalled(closed, math.MaxInt64) {
+		return errors.Join(err, n.stalls.refuse())
+	}
+	<-n.stalls.stopped
+	return errors.Join(err, diskErr)
+}
+
+// untilStalled waits for done, and returns false if the limit passes or the disk
+// hangs first.
+func (n *Node) untilStalled(done <-chan struct{}, limit time.Duration) bool {
+	tick := time.NewTicker(n.cfg.Timing.stallTick())
+	defer tick.Stop()
+	begin := time.Now()
+	for {
+		select {
+		case <-done:
+			return true
+		case <-tick.C:
+			if n.stalls.late.Load() || time.Since(begin) > limit {
+				return false
+			}
+		}
+	}
 }
 
 // refreshClosed leaves watchers with a state that leads nothing.

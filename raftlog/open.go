@@ -48,8 +48,10 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 		ctx:     ctx,
 		cancel:  cancel,
 	}
+	n.stalls = newStalls(&cfg.Timing)
+	n.markers.stalls = n.stalls
 	n.openLeases()
-	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed}
+	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, stalls: n.stalls}
 	if err := n.openDisk(); err != nil {
 		cancel()
 		return nil, err
@@ -102,6 +104,7 @@ func (n *Node) openDisk() error {
 		SegmentBytes: n.cfg.LogSegmentBytes,
 		FS:           n.cfg.LogFS,
 		KeepBytes:    n.cfg.KeepLogBytes,
+		Tight:        n.cfg.Tight,
 		Clamp:        n.clamp,
 		Committed:    n.fsm.delivered.Load,
 		OnAppend:     n.cfg.Metrics.ObserveAppend,
@@ -213,7 +216,7 @@ func (n *Node) openRaft() error {
 		return fail(err)
 	}
 	n.wireTransport()
-	r, err := raft.NewRaft(c, n.fsm, n.store, n.vote, n.markers, n.trans)
+	r, err := raft.NewRaft(c, n.fsm, timedLog{n.store, n.stalls}, timedVote{n.vote, n.stalls}, n.markers, n.trans)
 	if err != nil {
 		return fail(fmt.Errorf("raftlog: %w", err))
 	}
@@ -228,7 +231,7 @@ func (n *Node) openRaft() error {
 // wireTransport gives the transport what it asks of the node. Its calls come
 // only after start, when raft exists.
 func (n *Node) wireTransport() {
-	n.trans.term, n.trans.leads, n.trans.stalled = n.Term, n.leads, n.stalled
+	n.trans.term, n.trans.leads, n.trans.stalled = n.Term, n.leads, n.stalls.silent.Load
 	n.trans.reached = n.reached
 	n.trans.campaigning = func(t Term) bool { return n.raft.State() == raft.Candidate && n.Term() <= t }
 	n.trans.transferTerm = func() Term { return Term(n.transferTerm.Load()) }
@@ -316,6 +319,8 @@ func (n *Node) start() {
 		go n.queue.run() // Close ends it, after raft
 	}
 	n.spawn(n.observer)
+	n.spawn(n.pinger)
+	go n.stallWatch()
 	n.spawn(n.pacer)
 	n.spawn(n.keeper)
 }

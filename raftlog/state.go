@@ -40,7 +40,7 @@ func (n *Node) leads(t Term) bool {
 // ready returns the term that this node leads and is ready in.
 func (n *Node) ready() (Term, bool) {
 	t := n.Term()
-	return t, t != 0 && Term(n.readyTerm.Load()) == t && n.leads(t)
+	return t, t != 0 && Term(n.readyTerm.Load()) == t && n.leads(t) && n.Stalled() == nil
 }
 
 // notLeader returns the error of a call that found no leader here.
@@ -79,7 +79,7 @@ func (n *Node) observe() State {
 		s := State{Term: t, Leader: string(id), IsLeader: leads}
 		if leads {
 			s.Leader = n.cfg.Name
-			s.Ready = Term(n.readyTerm.Load()) == t
+			s.Ready = Term(n.readyTerm.Load()) == t && n.Stalled() == nil
 			s.InSync, _ = n.leases.granted()
 		} else if s.Leader == n.cfg.Name {
 			s.Leader = "" // stepping down
@@ -97,8 +97,11 @@ func (n *Node) observer() {
 	tick := time.NewTicker(n.cfg.Timing.HeartbeatTimeout / 20)
 	defer tick.Stop()
 	var led Term
+	var q quorumWatch
 	for {
 		n.refresh()
+		s, _ := n.Watch()
+		q.look(n, s.Leader, time.Now())
 		if t := n.Term(); t != led && n.leads(t) {
 			led = t
 			n.spawn(func() { n.lead(t) })

@@ -18,6 +18,7 @@ type Status struct {
 	Durable   Index // zero on a witness
 	Watermark Index // every data node is durable up to here
 	LogBytes  uint64
+	Stalled   error // why this node stands aside; nil if its disk answers
 	Lease     LeaseStatus
 	Peers     []PeerStatus // by name
 }
@@ -53,6 +54,7 @@ type PeerStatus struct {
 	Age       time.Duration // of the answer; zero if there never was one
 	IsLeader  bool
 	Ready     bool
+	Stalled   bool // its disk does not answer
 	Term      Term
 	Last      Index
 	Commit    Index
@@ -107,6 +109,7 @@ func (n *Node) Status() Status {
 		Durable:   own.Durable,
 		Watermark: Index(n.fsm.watermark.Load()),
 		LogBytes:  own.LogBytes,
+		Stalled:   n.Stalled(),
 		Lease:     n.leases.status(),
 	}
 	for _, l := range n.links {
@@ -123,7 +126,7 @@ func (n *Node) peerStatus(l *link) PeerStatus {
 	}
 	s.Age = time.Since(at)
 	s.Reachable = s.Age < 3*n.cfg.Timing.PingInterval
-	s.IsLeader, s.Ready, s.Term = p.Leader, p.Ready, p.Term
+	s.IsLeader, s.Ready, s.Stalled, s.Term = p.Leader, p.Ready, p.Stalled, p.Term
 	s.Last, s.Commit, s.Delivered = p.Last, p.Commit, p.Delivered
 	s.Applied, s.Durable, s.LogBytes = p.Applied, p.Durable, p.LogBytes
 	return s
@@ -167,8 +170,9 @@ func (n *Node) self() pong {
 		LogBytes:  n.store.Bytes(),
 		Promise:   n.cfg.Timing.Promise.Truncate(time.Microsecond),
 	}
+	p.Stalled = n.Stalled() != nil
 	p.Barred = n.cfg.Role != RoleData || n.stalled() || n.promises.barred(n.cfg.Name, t) > 0
-	p.Ready = p.Leader && Term(n.readyTerm.Load()) == t
+	p.Ready = p.Leader && Term(n.readyTerm.Load()) == t && !p.Stalled
 	if n.sm != nil {
 		p.Applied = n.sm.Applied()
 		p.Durable, _ = n.sm.Durable()

@@ -26,6 +26,8 @@ var (
 //   - AppendEntries to a member that is away blocks and tries again, instead of
 //     failing into raft's back-off, which grows to 10 s and outlasts the outage.
 //   - InstallSnapshot is refused at both ends.
+//   - A node whose disk hangs is silent: it sends nothing as a leader, and does
+//     not campaign (see stalls).
 //   - Promises are made and kept here: see transport_append.go and
 //     transport_vote.go.
 //   - A witness leaves elections to the data nodes for a while (see gate).
@@ -51,7 +53,7 @@ type transport struct {
 	transferring func() bool               // raft waits for its replication goroutines
 	transferTerm func() Term               // the term in which a transfer may end; 0 for none
 	reached      func(peer string, t Term) // told of another member's current term
-	stalled      func() bool
+	stalled      func() bool               // rule R13: this node is silent
 	caughtUp     func(peer string)
 	gate         *gate // nil on a data node
 

@@ -12,6 +12,9 @@ const (
 	// slower bounds how much slower than real time log time runs, by one part
 	// in slower, while it is ahead of the leader's clock. Nothing depends on it.
 	slower = 2
+	// maxAhead is how far beyond its course since the term began log time goes on
+	// the word of one clock.
+	maxAhead = time.Second
 	// skewLimit is how far log time may be from the leader's clock unmentioned.
 	skewLimit = time.Second
 	// skewPause is the least time between two warnings about that.
@@ -23,16 +26,20 @@ const (
 // is set to another time in the middle of a term cannot make the log's age, by
 // which answers to calls are forgotten (rule R11), leap. Log time slews towards
 // the wall clock instead, at most one part in duplicate.Fastest faster than real
-// time.
+// time, and never more than maxAhead beyond the course of the term unless the
+// other data node's clock agrees with the leader's: one clock that is wrong does not
+// carry the times of files away.
 //
 // It belongs to the propose goroutine.
 type logClock struct {
 	// read returns the time since some fixed moment, with that in which the
 	// system was suspended, and the wall clock.
 	read   func() (course time.Duration, wall vfs.Time)
+	agree  func() bool // the wall clock of another data node shows the same
 	logger *slog.Logger
 
 	term   uint64
+	begun  vfs.Time // log time when the term began, less the course at that time
 	at     vfs.Time // log time at the latest reading
 	course time.Duration
 	warned time.Duration // the course at the last warning; zero if there was none in this term
@@ -44,13 +51,18 @@ func (c *logClock) now(term uint64, last vfs.Time) vfs.Time {
 	course, wall := c.read()
 	if c.term != term {
 		c.term, c.at, c.course, c.warned = term, max(wall, last), course, 0
+		c.begun = c.at - vfs.Time(course)
 		c.warn(wall)
 		return c.at
 	}
 	gone := vfs.Time(max(course-c.course, 0))
 	c.course = max(course, c.course)
 	ahead := c.at + gone - wall // by how much it would be, without a slew
-	c.at += gone - max(min(ahead, gone/slower), -gone/duplicate.Fastest)
+	slew := -max(min(ahead, gone/slower), -gone/duplicate.Fastest)
+	if slew > 0 && !c.agree() {
+		slew = max(min(slew, c.begun+vfs.Time(c.course+maxAhead)-c.at-gone), 0)
+	}
+	c.at += gone + slew
 	c.warn(wall)
 	return c.at
 }

@@ -19,6 +19,7 @@ import (
 type fakeClock struct {
 	course time.Duration
 	wall   vfs.Time
+	alone  bool // no other clock agrees
 }
 
 // pass lets time go on, and the wall clock with it.
@@ -30,6 +31,7 @@ func (f *fakeClock) pass(d time.Duration) {
 func (f *fakeClock) clock(log *bytes.Buffer) logClock {
 	return logClock{
 		read:   func() (time.Duration, vfs.Time) { return f.course, f.wall },
+		agree:  func() bool { return !f.alone },
 		logger: slog.New(slog.NewTextHandler(log, nil)),
 	}
 }
@@ -80,6 +82,39 @@ func TestLogClock_Slews(t *testing.T) {
 		if got := clock.now(3, 0); got != f.wall {
 			t.Errorf("%s: after %v log time is %v off", name, c.need, time.Duration(got-f.wall))
 		}
+	}
+}
+
+// A leader's clock that is set ahead and that no other one agrees with carries log
+// time no more than a second beyond its course, whatever it was set to, and not a
+// bit further once it was allowed more. Back it is followed: that is safe.
+func TestLogClock_OneClockAlone(t *testing.T) {
+	f := fakeClock{course: time.Hour, wall: someDay, alone: true}
+	clock := f.clock(&bytes.Buffer{})
+	clock.now(3, 0)
+	f.wall += vfs.Time(time.Hour)
+	gone := func(d time.Duration) time.Duration {
+		begin := clock.now(3, 0)
+		for range d / (10 * time.Millisecond) {
+			f.pass(10 * time.Millisecond)
+			clock.now(3, 0)
+		}
+		return time.Duration(clock.now(3, 0) - begin)
+	}
+	if got := gone(80 * time.Second); got != 81*time.Second {
+		t.Errorf("alone: log time goes on by %v in 80 s", got)
+	}
+	f.alone = false
+	if got := gone(80 * time.Second); got != 90*time.Second {
+		t.Errorf("both agree: log time goes on by %v in 80 s", got)
+	}
+	f.alone = true
+	if got := gone(80 * time.Second); got != 80*time.Second {
+		t.Errorf("alone again: log time goes on by %v in 80 s", got)
+	}
+	f.wall -= vfs.Time(2 * time.Hour)
+	if got := gone(80 * time.Second); got != 40*time.Second {
+		t.Errorf("set back: log time goes on by %v in 80 s", got)
 	}
 }
 

@@ -33,6 +33,9 @@ const (
 	maxCommitted = 8
 )
 
+// DefaultWaitLimit is how long a call waits for a quorum.
+const DefaultWaitLimit = 5 * time.Second
+
 // Config is what a Store needs. Its zero values mean the stated defaults.
 type Config struct {
 	// Dir holds the state.
@@ -48,7 +51,7 @@ type Config struct {
 	// leader of a new cluster. UUID and HandleKey are made at random then.
 	Format command.Format
 	// WaitLimit bounds how long a call waits for a leader or for its outcome.
-	// Default 5 s.
+	// Default DefaultWaitLimit.
 	WaitLimit time.Duration
 	// Linger is how long the proposer waits after a batch of more than one
 	// change for the callers that it just released. Default 50 µs.
@@ -74,7 +77,7 @@ func (c *Config) withDefaults() error {
 		return errors.New("replica: no directory configured")
 	}
 	if c.WaitLimit == 0 {
-		c.WaitLimit = 5 * time.Second
+		c.WaitLimit = DefaultWaitLimit
 	}
 	if c.Linger == 0 {
 		c.Linger = 50 * time.Microsecond

@@ -115,17 +115,16 @@ func (s *Store) proposeBatch(batch []pending) (raftlog.Index, int) {
 // proposeEntry writes one log entry of changes that s.resolver has resolved.
 func (s *Store) proposeEntry(term uint64, batch []pending) raftlog.Index {
 	now := s.clock.now(term, s.state.LastTime())
-	noSpace := s.disk.full()
+	verdict := s.disk.verdict()
 	encs := make([][]byte, 0, len(batch))
 	for _, p := range batch {
-		if noSpace {
-			command.Mark(p.enc, command.FlagNoSpace)
-		}
+		command.Mark(p.enc, verdict)
 		command.Seal(p.enc, now, rand.Uint64())
 		encs = append(encs, p.enc)
 	}
 	start := time.Now()
 	entry := appendEntry(nil, term, s.resolver.keys, encs)
+	s.disk.spend(len(entry))
 	prop := s.log.Propose(entry)
 	select {
 	case <-prop.Done():

@@ -35,6 +35,7 @@ type Store struct {
 	peers    *peer.Client
 	server   *peer.Server
 	disk     *diskWatch
+	skew     *skewWatch
 	clock    logClock      // owned by the propose goroutine
 	instance uint64        // random, one per start of the process
 	seq      atomic.Uint64 // of the last change that began here
@@ -100,7 +101,7 @@ func Open(cfg Config) (*Store, error) {
 		metrics:   cfg.Metrics,
 		state:     st,
 		disk:      newDiskWatch(&cfg),
-		clock:     logClock{read: systemClock(), logger: cfg.Logger},
+		skew:      newSkewWatch(&cfg),
 		instance:  binary.BigEndian.Uint64(seed[:]),
 		inFlight:  semaphore.NewWeighted(maxInFlightBytes),
 		serving:   semaphore.NewWeighted(maxServedBytes),
@@ -113,6 +114,7 @@ func Open(cfg Config) (*Store, error) {
 		broken:    make(chan struct{}),
 		fatal:     make(chan error, 1),
 	}
+	s.clock = logClock{read: systemClock(), agree: s.skew.agree, logger: cfg.Logger}
 	index, term := st.Applied()
 	s.applied.advance(raftlog.Index(index))
 	s.delivered.Store(index)
@@ -223,6 +225,9 @@ func (s *Store) Digest() (digest state.Digest, index uint64, err error) {
 
 // Stats returns the inodes in use and the bytes stored.
 func (s *Store) Stats() (inodes, bytes uint64) { return s.state.Stats() }
+
+// DiskTight reports that this node's disk is down to its reserve.
+func (s *Store) DiskTight() bool { return s.disk.tight() }
 
 // Duplicates says how full the duplicate request cache is.
 func (s *Store) Duplicates() state.Duplicates { return s.state.Duplicates() }

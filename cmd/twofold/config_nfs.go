@@ -8,12 +8,14 @@ import (
 
 	"twofold/nfs"
 	"twofold/nfs/rpcbind"
+	"twofold/replica"
 )
 
 // nfsConfig is how clients are served.
 type nfsConfig struct {
 	Listen       string       `yaml:"listen"`
 	RPCBind      rpcbind.Mode `yaml:"rpcbind"`
+	WaitLimit    duration     `yaml:"wait_limit"`
 	MaxPause     duration     `yaml:"max_pause"`
 	ServerGroups bool         `yaml:"server_groups"`
 	Limits       limitsConfig `yaml:"limits"`
@@ -42,8 +44,9 @@ type limitsConfig struct {
 func defaultNFS() nfsConfig {
 	d := nfs.DefaultLimits()
 	return nfsConfig{
-		RPCBind:  rpcbind.ModeAuto,
-		MaxPause: duration(maxMaxPause),
+		RPCBind:   rpcbind.ModeAuto,
+		WaitLimit: duration(replica.DefaultWaitLimit),
+		MaxPause:  duration(maxMaxPause),
 		Limits: limitsConfig{
 			Conns: d.Conns, ConnsPerClient: d.ConnsPerClient,
 			Calls: d.Calls, CallsPerClient: d.CallsPerClient, CallsPerConn: d.CallsPerConn,
@@ -84,6 +87,13 @@ const (
 	maxMaxPause = time.Minute
 )
 
+// Bounds of wait_limit: above the pause of an election, and well below the time
+// after which a Linux client that is mounted soft gives up.
+const (
+	minWaitLimit = 2 * time.Second
+	maxWaitLimit = 30 * time.Second
+)
+
 func (c *nfsConfig) validate(m *mistakes) {
 	switch c.RPCBind {
 	case rpcbind.ModeAuto, rpcbind.ModeRegister, rpcbind.ModeServe, rpcbind.ModeOff:
@@ -92,6 +102,9 @@ func (c *nfsConfig) validate(m *mistakes) {
 	}
 	if p := time.Duration(c.MaxPause); p < minMaxPause || p > maxMaxPause {
 		m.add("nfs.max_pause: %s: use %s to %s: answers are remembered for twice as long", c.MaxPause, duration(minMaxPause), duration(maxMaxPause))
+	}
+	if w := time.Duration(c.WaitLimit); w < minWaitLimit || w > maxWaitLimit {
+		m.add("nfs.wait_limit: %s: use %s to %s", c.WaitLimit, duration(minWaitLimit), duration(maxWaitLimit))
 	}
 	c.Limits.validate(m)
 }

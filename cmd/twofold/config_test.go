@@ -141,6 +141,7 @@ func TestConfig_Mistakes(t *testing.T) {
 		{"exports of old", "", "exports:\n  - clients: [10.0.0.0/24]\n", ":12: exports: are not in the config"},
 		{"rpcbind", ":12049\"}", ":12049\", rpcbind: perhaps}", `nfs.rpcbind: "perhaps" is not known: use auto,`},
 		{"pause", ":12049\"}", ":12049\", max_pause: 2m}", "nfs.max_pause: 2m: use 5s to 1m"},
+		{"wait", ":12049\"}", ":12049\", wait_limit: 1s}", "nfs.wait_limit: 1s: use 2s to 30s"},
 		{"number for a time", ":12049\"}", ":12049\", max_pause: 30}", `:9: "30" is no time span: write it like`},
 		{"no connections", ":12049\"}", ":12049\", limits: {conns_per_client: 0}}", "nfs.limits.conns_per_client: 0: use 1 to"},
 		{"short record", ":12049\"}", ":12049\", limits: {record: 64KiB}}", "nfs.limits.record: 64KiB: use 1040KiB to 1TiB"},

@@ -37,7 +37,11 @@ func run(args []string) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	fmt.Fprintf(os.Stderr, "twofold: %s\n", oneLine(err))
+	// Whoever reads this may hang, see logWriter; the process ends nevertheless.
+	_ = bounded(logFlushLimit, func() error {
+		_, err := fmt.Fprintf(os.Stderr, "twofold: %s\n", oneLine(err))
+		return err
+	})
 	return exitError
 }
 

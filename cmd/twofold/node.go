@@ -56,6 +56,7 @@ type node struct {
 	// parts are what there is only after the members have met.
 	parts    atomic.Pointer[nodeParts]
 	draining atomic.Bool
+	short    atomic.Bool // a witness's disk is down to its reserve
 
 	running sync.WaitGroup
 	// failed takes the first error of a goroutine that must not end.

@@ -18,6 +18,9 @@ const (
 // then leaves the log.
 func (n *node) close() error {
 	n.draining.Store(true)
+	if err := n.stalled(); err != nil {
+		return n.closeStalled(err)
+	}
 	var errs []error
 	if n.nfs != nil {
 		errs = append(errs, within(withdrawTimeout, n.mapper.stop))

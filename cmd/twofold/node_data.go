@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"time"
 
 	"twofold/raftlog"
 	"twofold/replica"
@@ -41,6 +42,7 @@ func (n *node) openStore() error {
 			RootGID:   v.RootGID,
 			RootMode:  uint32(v.RootMode),
 		},
+		WaitLimit:      time.Duration(n.cfg.NFS.WaitLimit),
 		ReserveBytes:   uint64(n.cfg.Reserve),
 		DuplicateBytes: uint64(n.cfg.Duplicates),
 		Logger:         n.log,

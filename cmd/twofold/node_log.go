@@ -59,8 +59,11 @@ func (n *node) openLog() error {
 		Net:       n.mux,
 		Bootstrap: first,
 		LogKind:   logstore.Kind(n.cfg.LogStore),
-		Logger:    n.base,
-		Metrics:   n.metrics.raft,
+		Tight:     n.diskTight,
+
+		LogSegmentBytes: logSegment(n.cfg.Reserve),
+		Logger:          n.base,
+		Metrics:         n.metrics.raft,
 	}
 	var sm raftlog.StateMachine
 	if n.store != nil {
@@ -92,6 +95,9 @@ func (n *node) ready(ctx context.Context) error {
 	p := n.parts.Load()
 	if p == nil {
 		return errors.New("waiting for the first meeting of all members")
+	}
+	if err := p.raft.Stalled(); err != nil {
+		return err
 	}
 	if p.store == nil {
 		if state, _ := p.raft.Watch(); state.Leader == "" {

@@ -30,8 +30,14 @@ func (n *node) status(ctx context.Context) *clusterStatus {
 		ask, cancel := context.WithTimeout(ctx, askLimit)
 		log = p.raft.FreshStatus(ask)
 		cancel()
-		s.Volume = p.volume()
+		if log.Stalled == nil { // a store whose disk hangs may not answer
+			s.Volume = p.volume()
+		}
+		if p.store != nil {
+			s.Clocks = clockSkews(p.store.ClockSkews())
+		}
 	}
+	s.DiskShort = n.diskTight()
 	if n.keeper != nil {
 		s.Exports, s.RPCBind = n.keeper.status(), n.mapper.status()
 	}
@@ -39,6 +45,15 @@ func (n *node) status(ctx context.Context) *clusterStatus {
 	s.Members = n.members(log)
 	s.judge()
 	return s
+}
+
+// clockSkews are in seconds, for JSON.
+func clockSkews(skews map[string]time.Duration) map[string]float64 {
+	out := map[string]float64{}
+	for name, ahead := range skews {
+		out[name] = ahead.Seconds()
+	}
+	return out
 }
 
 // members are all members as this node knows them.
@@ -68,7 +83,7 @@ func (p *nodeParts) volume() *volumeStatus {
 func (n *node) memberStatus(m memberConfig, log raftlog.Status) memberStatus {
 	s := memberStatus{Name: m.Name, Role: m.Role, Addr: m.Addr, Leader: m.Name == log.State.Leader}
 	if m.Name == n.cfg.Node {
-		s.Answers, s.Term = true, uint64(log.State.Term)
+		s.Answers, s.Term, s.DiskStalled = true, uint64(log.State.Term), log.Stalled != nil
 		s.Commit, s.Applied, s.Last = uint64(log.Commit), uint64(log.Applied), uint64(log.Last)
 		return s
 	}
@@ -76,7 +91,7 @@ func (n *node) memberStatus(m memberConfig, log raftlog.Status) memberStatus {
 		if p.Name != m.Name {
 			continue
 		}
-		s.Answers, s.Term = p.Reachable, uint64(p.Term)
+		s.Answers, s.Term, s.DiskStalled = p.Reachable, uint64(p.Term), p.Reachable && p.Stalled
 		s.Commit, s.Applied, s.Last = uint64(p.Commit), uint64(p.Applied), uint64(p.Last)
 	}
 	if info, ok := n.mux.PeerInfo(m.Name); ok && !s.Answers {
@@ -94,6 +109,7 @@ func (n *node) observe(ctx context.Context, p *nodeParts) error {
 	tick := time.NewTicker(observeEvery)
 	defer tick.Stop()
 	for {
+		n.watchDisk()
 		for _, m := range n.members(p.raft.Status()) {
 			if m.Name != n.cfg.Node {
 				n.metrics.replica.SetPeerLag(m.Name, m.Behind)

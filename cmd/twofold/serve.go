@@ -41,7 +41,9 @@ func newServeCmd() *cobra.Command {
 			defer stop()
 			// A second signal ends the process at once.
 			context.AfterFunc(ctx, stop)
-			return serve(ctx, cfg, newLogger(cfg.Log, cmd.ErrOrStderr()))
+			w := newLogWriter(cmd.ErrOrStderr(), cfg.Log.handler)
+			defer w.flush(logFlushLimit)
+			return serve(ctx, cfg, slog.New(cfg.Log.handler(w)))
 		},
 	}
 	addConfigFlag(cmd, &path)
@@ -94,15 +96,15 @@ func bounded(limit time.Duration, f func() error) error {
 	}
 }
 
-// newLogger makes the logger that the config asks for. Its level and format
-// have been validated.
-func newLogger(cfg logConfig, w io.Writer) *slog.Logger {
+// handler writes the log as the config asks for. Its level and format have been
+// validated.
+func (cfg logConfig) handler(w io.Writer) slog.Handler {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	}
 	o := &slog.HandlerOptions{Level: levels[cfg.Level]}
 	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.NewJSONHandler(w, o)
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.NewTextHandler(w, o)
 }

@@ -112,7 +112,7 @@ func TestInit_Refusals(t *testing.T) {
 		{"too little disk", func(t *testing.T, c *testCluster) {
 			c.cfgs["a"].Reserve = 1 << 60
 			c.write(t, "a")
-		}, "MiB are the minimum: free some space"},
+		}, "MiB are the minimum (reserve in the config): free some space"},
 		{"bad config", func(t *testing.T, c *testCluster) {
 			rewrite(t, c.paths["a"], "cluster: test", "clustre: test")
 		}, `a.yaml:1: unknown key "clustre"`},

@@ -197,6 +197,8 @@ func (m *memberStatus) row() string {
 	switch {
 	case !m.Answers:
 		state, sync = "down", "unknown"
+	case m.DiskStalled:
+		state = "disk hangs"
 	case m.Leader:
 		state = "leader"
 	}

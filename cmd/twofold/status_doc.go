@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"time"
 
 	"twofold/raftlog"
@@ -38,21 +41,23 @@ const inSyncEntries = 512
 // clusterStatus is what /status shows, and status --json prints. Its names are
 // part of the user's interface.
 type clusterStatus struct {
-	Cluster       string         `json:"cluster"`
-	Node          string         `json:"node"` // that gives this answer
-	Role          raftlog.Role   `json:"role"`
-	Version       string         `json:"version"`
-	Health        health         `json:"health"`
-	Problems      []string       `json:"problems"`
-	Ready         bool           `json:"ready"`
-	NotReady      string         `json:"not_ready,omitempty"` // why
-	Term          uint64         `json:"term"`
-	Leader        string         `json:"leader"` // empty if not known
-	InsecurePeers bool           `json:"insecure_peers"`
-	Members       []memberStatus `json:"members"`
-	Volume        *volumeStatus  `json:"volume,omitempty"`  // of a data node that has one
-	Exports       *exportsStatus `json:"exports,omitempty"` // of a data node
-	RPCBind       *rpcbindStatus `json:"rpcbind,omitempty"` // of a data node
+	Cluster       string             `json:"cluster"`
+	Node          string             `json:"node"` // that gives this answer
+	Role          raftlog.Role       `json:"role"`
+	Version       string             `json:"version"`
+	Health        health             `json:"health"`
+	Problems      []string           `json:"problems"`
+	Ready         bool               `json:"ready"`
+	NotReady      string             `json:"not_ready,omitempty"` // why
+	Term          uint64             `json:"term"`
+	Leader        string             `json:"leader"` // empty if not known
+	InsecurePeers bool               `json:"insecure_peers"`
+	DiskShort     bool               `json:"disk_short"`       // this node's disk is down to its reserve
+	Clocks        map[string]float64 `json:"clocks,omitempty"` // seconds that other data nodes' clocks are ahead of this one's
+	Members       []memberStatus     `json:"members"`
+	Volume        *volumeStatus      `json:"volume,omitempty"`  // of a data node that has one
+	Exports       *exportsStatus     `json:"exports,omitempty"` // of a data node
+	RPCBind       *rpcbindStatus     `json:"rpcbind,omitempty"` // of a data node
 }
 
 // exportsStatus is the export table that the answering node enforces.
@@ -86,7 +91,9 @@ type memberStatus struct {
 	Last    uint64       `json:"last_index"`
 	Behind  uint64       `json:"behind"` // committed entries that it has not applied, or on a witness not stored
 	InSync  bool         `json:"in_sync"`
-	Problem string       `json:"problem,omitempty"` // why it does not answer
+	// DiskStalled says that it stands aside because its disk does not answer.
+	DiskStalled bool   `json:"disk_stalled"`
+	Problem     string `json:"problem,omitempty"` // why it does not answer
 }
 
 // volumeStatus is the volume as the answering node has it.
@@ -124,10 +131,12 @@ func (s *clusterStatus) judge() {
 		switch {
 		case !m.Answers:
 			s.problem("%s does not answer%s", m.Name, because(m.Problem))
+		case m.DiskStalled:
+			s.problem("the disk of %s does not answer: it stands aside until it does", m.Name)
 		case !m.InSync:
 			s.problem("%s is %d entries behind", m.Name, m.Behind)
 		}
-		if m.Answers {
+		if m.Answers && !m.DiskStalled {
 			answering++
 		}
 	}
@@ -136,6 +145,14 @@ func (s *clusterStatus) judge() {
 	}
 	if !s.Ready {
 		s.problem("%s would not serve%s", s.Node, because(s.NotReady))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Clocks)) {
+		if ahead := s.Clocks[name]; math.Abs(ahead) > 1 {
+			s.problem("the clock of %s is %.1f s ahead of that of %s: let both follow the same time server", name, ahead, s.Node)
+		}
+	}
+	if s.DiskShort {
+		s.problem("the disk of %s is down to its reserve: make room on it", s.Node)
 	}
 	if s.Exports != nil && s.Exports.Problem != "" {
 		s.problem("%s", s.Exports.Problem)

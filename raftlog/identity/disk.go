@@ -82,7 +82,7 @@ func checkSpace(dir string, min uint64) error {
 		if err == nil {
 			free := st.Bavail * uint64(st.Bsize)
 			if free < min {
-				return refuse(ErrNoSpace, "only %d MiB are free for directory %s, and %d MiB are the minimum: free some space, or give another directory",
+				return refuse(ErrNoSpace, "only %d MiB are free for directory %s, and %d MiB are the minimum (reserve in the config): free some space, give another directory, or lower reserve",
 					free>>20, dir, min>>20)
 			}
 			return nil

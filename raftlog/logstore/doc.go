@@ -24,7 +24,9 @@
 // Opening a store makes durable whatever an earlier process, killed at any
 // moment, had written to its files and directories and not synced: what was read
 // from the page cache must not be answered for while a loss of power can still
-// undo it. Package logstoretest has a file system on which tests show this.
+// undo it. Package logstoretest has a file system on which tests show this; one suite
+// runs on every kind of log and on the vote, on real files whose every write and sync
+// may be the last.
 //
 // The store never calls itself monotonic, although the WAL is: hashicorp/raft
 // would then delete a whole log after a snapshot was installed.
@@ -45,7 +47,9 @@
 // fails after the process was started again. As every open starts a new segment,
 // bytes of a torn append are never read again.
 //
-// [Bolt] is raft-boltdb: one B+tree file, slower, and simple.
+// [Bolt] is raft-boltdb: one B+tree file, slower, and simple. A bolt file is made
+// under another name and renamed: bbolt itself takes one that the power failure cut
+// short for damaged, for ever.
 //
 // # Concurrency
 //

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/types"
+	"go.etcd.io/bbolt"
 )
 
 // FS is where a WAL keeps its segments. The WAL's metadata and the bolt files
@@ -43,4 +44,26 @@ func syncPath(path string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// makeBolt makes an empty bolt file, if there is none, under another name first. bbolt
+// takes a file that it began to write, and that lost a part of that with the power,
+// for its own and damaged: the node would never start.
+func makeBolt(dir, name string) error {
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	begun := path + ".new"
+	if err := os.Remove(begun); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	b, err := bbolt.Open(begun, 0o600, &bbolt.Options{Timeout: lockTimeout})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(b.Sync(), b.Close()); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(begun, path), syncPath(dir))
 }

@@ -51,6 +51,9 @@ type Options struct {
 	FS FS
 	// KeepBytes is how much of the log compaction leaves, at least.
 	KeepBytes uint64
+	// Tight tells that the disk is short of space: then only a part of KeepBytes
+	// is left. nil means never.
+	Tight func() bool
 	// Clamp returns the highest index that compaction may delete. Without it
 	// nothing is ever compacted.
 	Clamp func() uint64
@@ -71,6 +74,17 @@ type Options struct {
 	Logger hclog.Logger
 }
 
+// tightPart is how much less of the log is kept while the disk is short of space.
+const tightPart = 16
+
+// Kept is how much of keep compaction leaves.
+func Kept(keep uint64, tight bool) uint64 {
+	if tight {
+		return keep / tightPart
+	}
+	return keep
+}
+
 func (o *Options) setDefaults() error {
 	if o.Dir == "" {
 		return errors.New("logstore: no directory")
@@ -89,6 +103,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.FS == nil {
 		o.FS = osFS{fs.New()}
+	}
+	if o.Tight == nil {
+		o.Tight = func() bool { return false }
 	}
 	if o.Clamp == nil {
 		o.Clamp = func() uint64 { return 0 }

@@ -12,14 +12,26 @@ import (
 
 	"twofold/raftlog/logstore"
 	"twofold/raftlog/logstore/logstoretest"
+	"twofold/raftlog/logstore/logstoretest/mounted"
 )
+
+// power is what a test does to a disk while it runs.
+type power interface {
+	Steps() int
+	CutAfter(n int)
+	Off() bool
+	Cut()
+}
 
 // machine is a computer with one log that loses its power, or has its process
 // killed, again and again, and a model of what has to be in the log.
 type machine struct {
 	dir   string
+	kind  logstore.Kind
 	rng   *rand.Rand
-	fs    *logstoretest.FS
+	fs    power
+	mem   *logstoretest.FS // the same, nil if it is mounted
+	disk  *mounted.Disk    // the same, nil if it is in memory
 	store *logstore.Store
 	clamp uint64
 	term  uint64
@@ -31,6 +43,8 @@ type machine struct {
 	cut  int // the step at which the power fails
 	lie  func(m *machine, step int, kind logstoretest.Step) bool
 	lies int
+
+	changes, cuts int // that were made; lives that ended in the middle of one
 }
 
 func newMachine(dir string, seed uint64) *machine {
@@ -40,7 +54,7 @@ func newMachine(dir string, seed uint64) *machine {
 }
 
 func (m *machine) plug(fs *logstoretest.FS) {
-	m.fs, m.cut = fs, 0
+	m.fs, m.mem, m.cut = fs, fs, 0
 	fs.Lie = func(step int, kind logstoretest.Step) bool {
 		if m.lie == nil || !m.lie(m, step, kind) {
 			return false
@@ -48,6 +62,26 @@ func (m *machine) plug(fs *logstoretest.FS) {
 		m.lies++
 		return true
 	}
+}
+
+// fail makes of the disk what is found after the power failed.
+func (m *machine) fail(fate logstoretest.Fate) {
+	if m.disk != nil {
+		m.disk.Fail(fate, m.rng.Uint64())
+		m.cut = 0
+		return
+	}
+	m.plug(m.mem.PowerLoss(fate, m.rng))
+}
+
+// killed makes of it what is found after the process was killed.
+func (m *machine) killed() {
+	if m.disk != nil {
+		m.disk.Kill()
+		m.cut = 0
+		return
+	}
+	m.plug(m.mem.Killed())
 }
 
 // cutAfter has the power fail at the n-th step from now on.
@@ -59,9 +93,11 @@ func (m *machine) cutAfter(n int) {
 // open opens the log and compares it with the model. If the power fails
 // meanwhile, the log stays closed.
 func (m *machine) open() error {
-	s, err := logstore.Open(logstore.Options{
-		Dir: m.dir, SegmentBytes: 64 << 10, FS: m.fs, Clamp: func() uint64 { return m.clamp },
-	})
+	o := logstore.Options{Dir: m.dir, Kind: m.kind, SegmentBytes: 64 << 10, Clamp: func() uint64 { return m.clamp }}
+	if m.mem != nil {
+		o.FS = m.mem
+	}
+	s, err := logstore.Open(o)
 	if err != nil {
 		if m.fs.Off() {
 			return nil
@@ -164,6 +200,7 @@ func (m *machine) change(after []*raft.Log, f func() error) error {
 		return err
 	}
 	m.mayBe = m.mayBe[1:]
+	m.changes++
 	return nil
 }
 
@@ -188,16 +225,19 @@ func (m *machine) live(lives int) error {
 		for err == nil && m.store != nil && !m.fs.Off() && m.rng.IntN(60) > 0 {
 			err = m.step()
 		}
+		if m.fs.Off() {
+			m.cuts++
+		}
 		if err = errors.Join(err, m.down()); err != nil {
 			return fmt.Errorf("life %d: %w", life, err)
 		}
 		switch {
 		case m.lies > lied:
-			m.plug(m.fs.PowerLoss(logstoretest.Lost, m.rng))
+			m.fail(logstoretest.Lost)
 		case m.rng.IntN(3) == 0:
-			m.plug(m.fs.Killed())
+			m.killed()
 		default:
-			m.plug(m.fs.PowerLoss(logstoretest.AnyFate(m.rng), m.rng))
+			m.fail(logstoretest.AnyFate(m.rng))
 		}
 	}
 	return m.lastLife()
@@ -210,7 +250,7 @@ func (m *machine) lastLife() error {
 		if err := errors.Join(m.open(), m.down()); err != nil {
 			return fmt.Errorf("at the end: %w", err)
 		}
-		m.plug(m.fs.PowerLoss(logstoretest.Lost, m.rng))
+		m.fail(logstoretest.Lost)
 	}
 	return nil
 }
@@ -287,10 +327,10 @@ func TestPower_KilledThenPowerLoss(t *testing.T) {
 			m.cutAfter(n)
 			err := m.history()
 			err = errors.Join(err, m.down())
-			m.plug(m.fs.Killed())
+			m.killed()
 			m.cutAfter(k)
 			err = errors.Join(err, m.open(), m.down())
-			m.plug(m.fs.PowerLoss(logstoretest.Torn, m.rng))
+			m.fail(logstoretest.Torn)
 			if err = errors.Join(err, m.lastLife()); err != nil {
 				t.Errorf("killed at step %d, power lost at step %d of opening: %v", n, k, err)
 			}

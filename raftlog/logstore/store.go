@@ -45,7 +45,8 @@ type Store struct {
 var _ raft.LogStore = (*Store)(nil)
 
 // Open opens or creates the log in o.Dir and reads through it once.
-func Open(o Options) (*Store, error) {
+func Open(o Options) (s *Store, err error) {
+	defer damaged(o.Dir, &err)
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
@@ -53,11 +54,19 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("logstore: opening the log in %s: %w", o.Dir, err)
 	}
-	s := &Store{o: o, backend: b}
+	s = &Store{o: o, backend: b}
 	if err := s.scan(); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return s, nil
+}
+
+// damaged makes an error of a panic: bbolt's answer to a file that is not as it wrote
+// it. What it had locked stays locked, so that the process has to end.
+func damaged(dir string, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%w: a file in %s is damaged: %v: this node has to be replaced", ErrIntegrity, dir, r)
+	}
 }
 
 func openBackend(o Options) (backend, error) {
@@ -74,6 +83,9 @@ func openBackend(o Options) (backend, error) {
 // left the file, or its last transaction, without a sync; nothing may rest on
 // it before it has one.
 func openBolt(dir, name string) (*raftboltdb.BoltStore, error) {
+	if err := makeBolt(dir, name); err != nil {
+		return nil, err
+	}
 	b, err := raftboltdb.New(raftboltdb.Options{
 		Path:        filepath.Join(dir, name),
 		BoltOptions: &bbolt.Options{Timeout: lockTimeout},
@@ -253,9 +265,10 @@ func (s *Store) fail(err error) error {
 func (s *Store) DeleteRange(lo, hi uint64) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	tight := s.o.Tight()
 	s.mu.Lock()
 	failed, first, last := s.mu.failed, s.mu.table.first, s.mu.table.last()
-	limit := s.mu.table.cutLimit(s.o.KeepBytes)
+	limit := s.mu.table.cutLimit(Kept(s.o.KeepBytes, tight))
 	s.mu.Unlock()
 	switch {
 	case failed != nil:
@@ -326,7 +339,8 @@ func (s *Store) Bytes() uint64 {
 // KeepBytes remain. It waits until there is some work to do at once.
 func (s *Store) Compact() error {
 	first, err := s.FirstIndex()
-	if err != nil || s.Bytes() < s.o.KeepBytes+s.o.KeepBytes/8 || s.o.Clamp() < first {
+	keep := Kept(s.o.KeepBytes, s.o.Tight())
+	if err != nil || s.Bytes() < keep+keep/8 || s.o.Clamp() < first {
 		return err
 	}
 	last, err := s.LastIndex()

@@ -13,11 +13,19 @@ import (
 	"go.uber.org/goleak"
 
 	"twofold/raftlog/logstore"
+	"twofold/raftlog/logstore/logstoretest/mounted"
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDirEnv); dir != "" {
 		crashChild(dir, logstore.Kind(os.Getenv(crashKindEnv)))
+		return
+	}
+	if os.Getenv(mountedEnv) != "" {
+		if err := mounted.Serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	goleak.VerifyTestMain(m)

@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/hashicorp/raft"
-	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // The keys that hashicorp/raft uses (raft.go), and ours.
@@ -44,12 +44,13 @@ type KV interface {
 var _ raft.StableStore = (*Vote)(nil)
 
 // OpenVote opens or creates the stable store in dir.
-func OpenVote(dir string) (*Vote, error) {
+func OpenVote(dir string) (v *Vote, err error) {
+	defer damaged(dir, &err)
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
 	kv, err := openBolt(dir, "stable.db")
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("logstore: %s is in use by another process", dir)
 	}
 	if err != nil {

@@ -92,8 +92,11 @@ const (
 	// FlagNoSpace is the proposer's verdict that a data node is short of
 	// space: apply answers NoSpace to whatever needs more of it.
 	FlagNoSpace Flags = 1 << 0
+	// FlagNoWrite is that it has used up half of its reserve: no WRITE is taken,
+	// not even over what is stored, since each goes through the log.
+	FlagNoWrite Flags = 1 << 1
 
-	flagsKnown = FlagNoSpace
+	flagsKnown = FlagNoSpace | FlagNoWrite
 )
 
 // Origin says which process took the call, so that it finds the waiter when

@@ -31,7 +31,7 @@
 //
 //	1 forward        term u64 | age of the log when the call was taken u64 | unsealed command (package replica/command)
 //	2 forward reply  status u8 | result (status OK only)
-//	5 space          version u8 (1) | bytes that the sender can still take u64
+//	5 space          version u8 (2) | how short it is of space u8 | bytes that the sender can still take u64 | its wall clock, ns since 1970 i64
 //	6 space reply    the same of the receiver
 //	7 read           versioned read (package replica/command)
 //	8 read reply     status u8 | answer (status OK only)

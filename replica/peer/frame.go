@@ -59,17 +59,20 @@ var (
 
 var errFrame = errors.New("peer: malformed frame")
 
-// Space is what a node says of its disk.
+// Space is what a node says of its disk and its clock.
 type Space struct {
-	Free uint64 // bytes that it can still take
+	Free  uint64 // bytes that it can still take
+	Level uint8  // how short it is of space: 0 not at all; the receiver knows the others
+	Wall  int64  // its wall clock when it sent this, in ns since 1970
 }
 
 // spaceVersion begins the body of a frame about space. A body of another
 // version says nothing.
-const spaceVersion = 1
+const spaceVersion = 2
 
 func (s Space) append(b []byte) []byte {
-	return binary.BigEndian.AppendUint64(append(b, spaceVersion), s.Free)
+	b = binary.BigEndian.AppendUint64(append(b, spaceVersion, s.Level), s.Free)
+	return binary.BigEndian.AppendUint64(b, uint64(s.Wall))
 }
 
 // decodeSpace reports false for another version.
@@ -79,10 +82,10 @@ func decodeSpace(b []byte) (s Space, ok bool, err error) {
 		return s, false, fmt.Errorf("%w: empty", errFrame)
 	case b[0] != spaceVersion:
 		return s, false, nil
-	case len(b) != 9:
+	case len(b) != 18:
 		return s, false, fmt.Errorf("%w: space of %d bytes", errFrame, len(b))
 	}
-	return Space{Free: binary.BigEndian.Uint64(b[1:])}, true, nil
+	return Space{Level: b[1], Free: binary.BigEndian.Uint64(b[2:]), Wall: int64(binary.BigEndian.Uint64(b[10:]))}, true, nil
 }
 
 type frame struct {

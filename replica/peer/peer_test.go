@@ -48,7 +48,9 @@ func (e *echo) HandleRead(ctx context.Context, _ string, req []byte, reply func(
 	reply(peer.StatusOK, req)
 }
 
-func (e *echo) HandleSpace(_ string, s peer.Space) peer.Space { return peer.Space{Free: s.Free + 1} }
+func (e *echo) HandleSpace(_ string, s peer.Space) peer.Space {
+	return peer.Space{Free: s.Free + 1, Level: s.Level + 1, Wall: s.Wall - 1}
+}
 
 func (e *echo) waitHeld(t *testing.T, n int) {
 	t.Helper()
@@ -113,8 +115,8 @@ func TestForward_RefusedTerm(t *testing.T) {
 
 func TestSpace(t *testing.T) {
 	c, _ := start(t, &echo{})
-	got, err := c.Space(t.Context(), "b", peer.Space{Free: 1 << 63})
-	if err != nil || got.Free != 1<<63+1 {
+	got, err := c.Space(t.Context(), "b", peer.Space{Free: 1 << 63, Level: 1, Wall: -5})
+	if err != nil || got != (peer.Space{Free: 1<<63 + 1, Level: 2, Wall: -6}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 }
@@ -140,7 +142,7 @@ func TestSpace_OtherVersion(t *testing.T) {
 	if _, err := conn.Write(append(ask, ask...)); err != nil {
 		t.Fatal(err)
 	}
-	want := []byte{0, 0, 0, 10, 6, 0, 0, 0, 0, 0, 0, 0, 7, 1}
+	want := []byte{0, 0, 0, 10, 6, 0, 0, 0, 0, 0, 0, 0, 7, 2}
 	got := make([]byte, 2*len(want))
 	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, append(want, want...)) {
 		t.Fatalf("% x, %v", got, err)
@@ -190,7 +192,7 @@ func TestServer_MalformedFrameClosesTheConnection(t *testing.T) {
 		"length zero":       {0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
 		"length huge":       {0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0},
 		"body too short":    {0, 0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0},
-		"space of one byte": {0, 0, 0, 11, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1},
+		"space of one byte": {0, 0, 0, 11, 5, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1},
 		"space of nothing":  {0, 0, 0, 9, 5, 0, 0, 0, 0, 0, 0, 0, 0},
 		"unknown type":      {0, 0, 0, 17, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 	} {

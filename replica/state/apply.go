@@ -17,6 +17,7 @@ type call struct {
 	now     vfs.Time
 	seed    uint64
 	noSpace bool // the proposer's verdict: nothing that needs space
+	noWrite bool // and no WRITE at all
 }
 
 // Apply applies the commands of one log entry as one atomic step and returns a
@@ -79,6 +80,7 @@ func (t *txn) apply(cmd *command.Command) vfs.Result {
 	c := &call{
 		txn: t, cred: cmd.Cred, now: t.super.lastTime, seed: cmd.Seed,
 		noSpace: cmd.Flags&command.FlagNoSpace != 0,
+		noWrite: cmd.Flags&command.FlagNoWrite != 0,
 	}
 	switch op := cmd.Op.(type) {
 	case *command.Nop:

@@ -37,7 +37,8 @@
 //     changes nothing.
 //   - With the proposer's verdict of no space, whatever makes a name or an
 //     inode, extends a file or fills a hole is NoSpace; RENAME, the removing
-//     calls, overwriting and truncation go on, and so do the tables.
+//     calls, overwriting and truncation go on, and so do the tables. With that
+//     of half a reserve left, every WRITE is NoSpace.
 //   - An export is a directory, which its path named when it was made. A change of
 //     the table replaces it whole, if the proposer saw the present one.
 //   - A command for another volume is BadHandle; one before the volume is

@@ -162,7 +162,7 @@ func (c *call) write(n *node, op *vfs.OpWrite, r *vfs.Result) vfs.Kind {
 		return vfs.OK
 	case op.Offset > vfs.MaxFileSize || op.Offset+size > vfs.MaxFileSize:
 		return vfs.TooBig
-	case c.noSpace && c.grows(n, op.Offset, size):
+	case c.noWrite || c.noSpace && c.grows(n, op.Offset, size):
 		return vfs.NoSpace
 	}
 	c.writeData(n, op.Offset, op.Data)

@@ -30,7 +30,8 @@
 // The bolt files of a node (wal-meta.db, stable.db) and its marker are not
 // behind an FS: bbolt syncs by the number of an open file. [ReadWhole] copies
 // such a file as it is at one moment of the crash, so that bbolt's own syncs
-// are taken on trust, and the dropping of one of them is not seen.
+// are taken on trust there. Package mounted gives an FS to bbolt by FUSE, and the
+// suite of package logstore runs on that.
 //
 // # Concurrency
 //

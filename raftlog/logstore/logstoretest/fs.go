@@ -26,6 +26,7 @@ type Step string
 const (
 	StepCreate   Step = "create"
 	StepDelete   Step = "delete"
+	StepRename   Step = "rename"
 	StepWrite    Step = "write"
 	StepTruncate Step = "truncate"
 	StepSync     Step = "sync"     // of a file's bytes
@@ -74,13 +75,21 @@ func (f *FS) CutAfter(n int) {
 	f.mu.cutAt = f.mu.steps + n
 }
 
-// Hold lets every later step wait until Cut. A test of several disks holds them
+// Hold lets every later step wait until Cut or Resume. A test of several disks holds them
 // all, looks at them in peace, and cuts: nothing that happens in between can
 // rest on a step that was held.
 func (f *FS) Hold() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.held = true
+}
+
+// Resume ends Hold: the disk hung, and goes on.
+func (f *FS) Resume() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.held = false
+	f.mu.resume.Broadcast()
 }
 
 // Cut turns the power off.
@@ -151,6 +160,47 @@ func (f *FS) Delete(_, name string) error {
 	}
 	delete(f.mu.now, name)
 	return f.syncDirLocked()
+}
+
+// Unlink takes a name away and syncs nothing.
+func (f *FS) Unlink(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.findLocked("unlink", name); err != nil {
+		return err
+	}
+	if _, err := f.stepLocked(StepDelete); err != nil {
+		return err
+	}
+	delete(f.mu.now, name)
+	return nil
+}
+
+// Rename gives a file another name, in place of the one that has it, and syncs
+// nothing.
+func (f *FS) Rename(from, to string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.findLocked("rename", from)
+	if err != nil {
+		return err
+	}
+	if _, err := f.stepLocked(StepRename); err != nil {
+		return err
+	}
+	delete(f.mu.now, from)
+	f.mu.now[to] = n
+	return nil
+}
+
+// Size returns the size of a file, 0 if there is none.
+func (f *FS) Size(name string) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.mu.now[name]; n != nil {
+		return int64(len(n.now))
+	}
+	return 0
 }
 
 // OpenReader implements types.VFS.

@@ -1,0 +1,95 @@
+package raftlog
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// testTiming has a tick of 10 ms.
+func testTiming() Timing {
+	t := Timing{DiskTimeout: 80 * time.Millisecond, ApplyTimeout: 100 * time.Millisecond, FlushTimeout: time.Second}
+	t.setDefaults(RoleData)
+	return t
+}
+
+func testStalls() *stalls {
+	t := testTiming()
+	return newStalls(&t)
+}
+
+// pass lets ticks go by on a node whose state machine has nothing to do.
+func (s *stalls) pass(ticks int, alternative bool) {
+	for range ticks {
+		s.step(0, 0, alternative)
+	}
+}
+
+// Each kind of work is late after its own deadline, and not before; what ended
+// in time never was.
+func TestStalls_Deadlines(t *testing.T) {
+	for op, limit := range map[diskOp]int{opLog: 8, opVote: 8, opMarker: 8, opApply: 10, opFlush: 100} {
+		s := testStalls()
+		s.begin(op)()
+		end := s.begin(op)
+		s.pass(limit, true)
+		if err := s.err(); err != nil || s.silent.Load() {
+			t.Errorf("%s: stalled within its deadline: %v", diskOpNames[op], err)
+		}
+		s.pass(1, true)
+		if err := s.err(); !errors.Is(err, ErrStalled) || !s.silent.Load() || !s.late.Load() {
+			t.Errorf("%s: past its deadline: %v", diskOpNames[op], err)
+		}
+		end()
+		s.pass(1, true)
+		if s.late.Load() {
+			t.Errorf("%s: late after its end", diskOpNames[op])
+		}
+	}
+}
+
+// The applied index has to move while there is something to apply.
+func TestStalls_ApplyMakesNoProgress(t *testing.T) {
+	s := testStalls()
+	for i := range Index(100) {
+		s.step(i/8, 50, true)
+	}
+	if err := s.err(); err != nil {
+		t.Errorf("slow, but moving: %v", err)
+	}
+	for range 20 {
+		s.step(12, 50, true)
+	}
+	if err := s.err(); err == nil {
+		t.Error("an apply that stands still is not noticed")
+	}
+	for range 200 {
+		s.step(50, 50, true)
+	}
+	if err := s.err(); err != nil {
+		t.Errorf("nothing to apply: %v", err)
+	}
+}
+
+// A node that was late stays away until the others have had time to elect, unless
+// there is nobody to lead in its place.
+func TestStalls_Hold(t *testing.T) {
+	hold := int(2 * testTiming().HeartbeatTimeout / (10 * time.Millisecond))
+	for _, alternative := range []bool{true, false} {
+		s := testStalls()
+		end := s.begin(opLog)
+		s.pass(20, alternative)
+		if s.err() == nil || s.silent.Load() != alternative {
+			t.Errorf("alternative %t: stalled %v, silent %t", alternative, s.err(), s.silent.Load())
+		}
+		end()
+		s.pass(hold/2, alternative)
+		if held := s.err() != nil; held != alternative {
+			t.Errorf("alternative %t: held %t", alternative, held)
+		}
+		s.pass(hold, alternative)
+		if err := s.err(); err != nil || s.silent.Load() {
+			t.Errorf("alternative %t: does not come back: %v", alternative, err)
+		}
+	}
+}

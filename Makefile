@@ -1,15 +1,22 @@
 # make run      builds bin/twofold and starts two data nodes and a witness on loopback
 # make test     every check and test; as root it installs the Debian packages that it needs
-# The other targets are parts of these two, and make fuzz, which takes a minute for each fuzz target.
+# make matrix   every fault and every pair of faults; writes docs/failure-matrix.md
+# make soak     random clients under faults for SOAK in all; a run that was stopped goes on where it was
+# The other targets are parts of these, and make fuzz, which takes a minute for each fuzz target.
 
 GO       ?= go
 DEV_ARGS ?=
 FUZZTIME ?= 1m
+SOAK     ?= 2h
+# How many times make pauses measures each fault, and how long a paused leader stands still. For figures to publish: 50 and 30s.
+TRIALS   ?= 5
+HOLD     ?= 5s
 
 # Packages are compiled with the race detector's cgo only in the unit tests; everything that runs on its own is static.
 STATIC := CGO_ENABLED=0
 
-.PHONY: build run deps check test test-unit model test-process test-conformance test-client knfsd figures fuzz fuzz-short clean
+.PHONY: build faultlab run deps check test test-unit model test-process test-conformance test-client test-faults matrix soak pauses \
+	knfsd figures fuzz fuzz-short clean
 
 build:
 	$(STATIC) $(GO) build -trimpath -o bin/twofold ./cmd/twofold
@@ -39,7 +46,24 @@ model:
 test-process: build
 	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 4m ./cmd/...
 
-figures:
+faultlab: build
+	$(STATIC) $(GO) build -trimpath -o bin/faultlab ./scripts/faultlab
+
+# A fixed third of the failure matrix, and two minutes of random clients whose histories are checked.
+test-faults: faultlab
+	bin/faultlab matrix -third -out bin/faults/test-matrix
+	bin/faultlab soak -for 2m -fresh -out bin/faults/test-soak
+
+matrix: faultlab
+	bin/faultlab matrix -document docs/failure-matrix.md
+
+soak: faultlab
+	bin/faultlab soak -for $(SOAK)
+
+pauses: faultlab
+	bin/faultlab pauses -trials $(TRIALS) -hold $(HOLD)
+
+figures: pauses
 	$(STATIC) $(GO) test -tags figures -p 1 -run '^TestFigures' -count=1 -v ./replica/state ./cmd/twofold
 
 # The same calls to the pair and to the Linux kernel's server in a guest.
@@ -61,7 +85,7 @@ fuzz-short:
 
 # One after the other, the quick ones first: the machine has two processors, and the client test measures times.
 test:
-	scripts/run-steps.sh deps check test-unit fuzz-short test-process test-conformance test-client
+	scripts/run-steps.sh deps check test-unit fuzz-short test-process test-faults test-conformance test-client
 
 clean:
 	rm -rf bin

@@ -10,14 +10,15 @@ cc              gcc              the race detector and the guests of the client 
 git             git              the client test
 linux.uml       user-mode-linux  the client test
 mount.nfs       nfs-common       the client test
-ip              iproute2         the client test
-nft             nftables         the client test
+ip              iproute2         the client test and the tests of faults
+nft             nftables         the client test and the tests of faults
 modprobe        kmod             the client test
-unshare         util-linux       the client test
+unshare         util-linux       the client test and the tests of faults
+mount           mount            the tests of faults
 sqlite3         sqlite3          the client test
 nfs-cp          libnfs-utils     the process and client tests
 rpcbind         rpcbind          the tests of the port mapper, the client test and the conformance test
-mkfs.ext4       e2fsprogs        the conformance test
+mkfs.ext4       e2fsprogs        the conformance test and the tests of faults
 '
 # gcc without the C library's headers compiles nothing.
 headers=/usr/include/stdio.h

@@ -44,6 +44,7 @@ var layers = []layer{
 	{"replica/peer", []string{"replica/vfs", "replica/command", "raftlog", "metrics"}},
 	{"replica", []string{"raftlog", "metrics"}},
 	{"scripts/conformance", []string{"nfs", "replica/vfs"}},
+	{"scripts/faultlab", []string{"nfs", "replica/vfs"}},
 	{"scripts", nil},
 	{"cmd", []string{"nfs", "replica", "raftlog", "metrics"}},
 }

@@ -20,9 +20,10 @@ const (
 	readBuffer = 8 << 10
 	// lingerTime and lingerBytes bound how long and how much is read after our
 	// FIN. A close with unread bytes would be a reset, which may reach the
-	// client before it has read the last replies.
+	// client before it has read the last replies. A client may have as much on
+	// its way as its calls in flight hold.
 	lingerTime  = time.Second
-	lingerBytes = 4 << 20
+	lingerBytes = 256 << 20
 )
 
 // errStopped ends the reading of a connection that is to be closed with FIN.

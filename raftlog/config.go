@@ -172,8 +172,17 @@ type Config struct {
 	Dir string
 	// Role must be the one that Members gives to Name.
 	Role Role
-	// Members are all voters, this node included, the same at every node.
+	// Members are the founders, all voters, the same at every node: whoever else
+	// is a member now, the log says. This node is among them unless it joined
+	// later.
 	Members []Member
+	// Join lets a node begin with an empty log that others fill. It is for one
+	// that never was a member, and has no vote until the log gives it one.
+	Join bool
+	// OnMembers is told of the members at the start and after each change, one
+	// call at a time: by the newest configuration, and by the newest that is known
+	// to be committed. It may be nil.
+	OnMembers func(latest, committed Configuration)
 	// Net connects the members. Open takes its StreamRaft and StreamControl
 	// listeners; Close closes them.
 	Net Net
@@ -261,9 +270,13 @@ func (c *Config) validate() error {
 	if data == 0 {
 		return errors.New("no member is a data node")
 	}
-	if role, ok := seen[c.Name]; !ok {
+	if role, ok := seen[c.Name]; !ok && c.Join {
+		if c.Role != RoleData && c.Role != RoleWitness {
+			return fmt.Errorf("this node has unknown role %q", c.Role)
+		}
+	} else if !ok {
 		return fmt.Errorf("this node, %q, is not among the members", c.Name)
-	} else if role != c.Role {
+	} else if role != c.Role && !c.Join {
 		return fmt.Errorf("this node, %q, has role %q here and %q among the members", c.Name, c.Role, role)
 	}
 	return c.Timing.validate()

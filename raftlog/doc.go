@@ -83,6 +83,19 @@
 // promise is granted no more; it costs the leader's callers a third and one
 // promise at most, once.
 //
+// # Members
+//
+// Who the members are is Raft's configuration, from the moment that it is appended.
+// A founder is there by its name; who was added later, by a record in the place of
+// its address: role, identity, address and the identity of the member that it
+// replaces. The last three are the application's. One change at a time is made, each
+// when the one before is committed. A quorum for a read or a lease is one of the
+// newest and of the committed configuration, each. A member without a vote gets the
+// log, counts for nothing, is granted no lease and is handed no lead. Links and
+// nudgers begin and end with the members that they lead to.
+//
+// Recover makes a stopped node the only member, by an entry at the end of its log.
+//
 // # Compaction
 //
 // Every data node puts down a marker (index, term, configuration) after its state
@@ -126,6 +139,8 @@
 //	goroutine              started by   ends                owns
 //	observer               Open         Close               the watched State
 //	keeper                 Open         Close               watermarks, markers, compaction
+//	follow                 Open         Close               links, as the members change
+//	change, one at a time  AddMember... outcome             the change of the members
 //	pinger                 Open         Close               pings to the other members, metrics
 //	stallWatch             Open         end of Close        the verdict on this node's disk
 //	pacer                  Open         Close               heartbeats between raft's, requests for leases
@@ -143,7 +158,7 @@
 //
 // and those of hashicorp/raft. Open's and the others' are counted in Node.tasks;
 // Close waits for them. Locks: Node.tasks is taken first, then any one of
-// rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, delivery.mu, markers.mu,
+// rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, delivery.mu, markers.mu, membership.mu,
 // stalls.mu, each for itself; under them leases.mu, and under it promises.mu. rounds.mu and
 // nudger.mu are held while Node.tasks is taken. No lock is
 // held across disk access; link.mu is held across the write of a ping, which is

@@ -18,7 +18,8 @@ type fsm struct {
 	fail      func(error)       // told of an integrity error
 	committed func([]*raft.Log) // told of entries after they were queued
 
-	stalls *stalls
+	configured func(*raft.Log) // told of each configuration that is committed
+	stalls     *stalls
 
 	delivered atomic.Uint64 // last index that was queued for delivery or skipped
 	watermark atomic.Uint64 // lowest durable index of the data nodes
@@ -51,6 +52,9 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 			}
 			e.Data = data
 			f.raiseWatermark(mark)
+		}
+		if l.Type == raft.LogConfiguration {
+			f.configured(l)
 		}
 		if e.Index > f.skip {
 			entries = append(entries, e)

@@ -92,6 +92,15 @@ func (l *leases) truncated(from Index) {
 	}
 }
 
+// forget drops what a member acknowledged that is one no more. Whoever has its name
+// next is not granted a lease by it in any case: it must have acknowledged the entry
+// that gave it its vote, which the old one never had.
+func (l *leases) forget(peer string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.mu.acks, peer)
+}
+
 // watch looks for followers that are late. It is called regularly with the last
 // index of the leader's log.
 func (l *leases) watch(t Term, last Index) {

@@ -14,8 +14,8 @@ import (
 // is given up.
 func (n *Node) TransferLeadership(ctx context.Context, to string) error {
 	k := n.link(to)
-	if k == nil || k.peer.Role != RoleData {
-		return fmt.Errorf("raftlog: %q is not another data node", to)
+	if k == nil || k.peer.Role != RoleData || !n.isVoter(to) {
+		return fmt.Errorf("raftlog: %q is not another data node with a vote", to)
 	}
 	if _, ok := n.ready(); !ok {
 		return n.notLeader()
@@ -118,9 +118,10 @@ func (n *Node) renounce(ctx context.Context, t Term, to string) error {
 // answer soon is not waited for: its promise runs out by itself, and the target
 // asks again until it has.
 func (n *Node) tellRelease(t Term, to string) {
-	answers := make(chan struct{}, len(n.links))
+	links := n.peers()
+	answers := make(chan struct{}, len(links))
 	open := 0
-	for _, k := range n.links {
+	for _, k := range links {
 		if k.peer.Name != to { // to whom TimeoutNow says it
 			open++
 			k.send(ping{Kind: controlRelease, Term: t, Name: to}, func(pong, error) { answers <- struct{}{} })

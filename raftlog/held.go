@@ -4,6 +4,7 @@ import "github.com/hashicorp/raft"
 
 // appended tells the state machine what the log holds from now on.
 func (n *Node) appended(logs []*raft.Log) {
+	n.membership.appended(logs)
 	for _, l := range logs {
 		if l.Type == raft.LogConfiguration && n.leases != nil {
 			n.leases.configured(votersOf(raft.DecodeConfiguration(l.Data)))
@@ -26,6 +27,7 @@ func (n *Node) appended(logs []*raft.Log) {
 
 func (n *Node) truncated(from uint64) {
 	n.leases.truncated(Index(from))
+	n.membership.truncated(from)
 	if n.sm != nil {
 		n.sm.Truncated(Index(from))
 	}

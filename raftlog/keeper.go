@@ -77,7 +77,7 @@ func (k *keep) watermark() {
 // the quorum.
 func (n *Node) lowestDurable() (Index, bool) {
 	lowest, _ := n.sm.Durable()
-	for _, l := range n.links {
+	for _, l := range n.peers() {
 		p, at := l.state()
 		if at.IsZero() {
 			return 0, false

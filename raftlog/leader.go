@@ -85,10 +85,11 @@ func (n *Node) handOverOrder() []string {
 		name string
 		last Index
 	}
-	answers := make(chan *found, len(n.links))
+	links := n.peers()
+	answers := make(chan *found, len(links))
 	asked := 0
-	for _, k := range n.links {
-		if k.peer.Role != RoleData {
+	for _, k := range links {
+		if k.peer.Role != RoleData || !n.isVoter(k.peer.Name) {
 			continue
 		}
 		asked++

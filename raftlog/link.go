@@ -23,6 +23,9 @@ type link struct {
 	term   func() Term                  // the own one
 	heard  func(peer string, term Term) // told of the member's term
 
+	identity string // of the member in the log
+	stop     func() // ends run
+
 	mu struct {
 		sync.Mutex
 		conn    net.Conn // nil while there is none

@@ -22,21 +22,22 @@ type Node struct {
 	cfg     Config
 	log     *slog.Logger
 	sm      StateMachine // nil on a witness
-	members []Member     // by name
+	members []Member     // founders, by name
 
-	vote     *logstore.Vote
-	store    *logstore.Store
-	markers  *markers
-	fsm      *fsm
-	stalls   *stalls
-	queue    *delivery // nil on a witness
-	leases   *leases
-	promises *promises
-	trans    *transport
-	raft     *raft.Raft
-	control  *controlServer
-	links    []*link // to the other members, by name
-	nudgers  map[string]*nudger
+	vote       *logstore.Vote
+	store      *logstore.Store
+	markers    *markers
+	fsm        *fsm
+	stalls     *stalls
+	queue      *delivery // nil on a witness
+	leases     *leases
+	promises   *promises
+	trans      *transport
+	raft       *raft.Raft
+	control    *controlServer
+	peerSet    atomic.Pointer[peerSet]
+	membership *membership
+	changing   sync.Mutex // held while the members are changed
 
 	watch     watch
 	rounds    rounds
@@ -87,12 +88,9 @@ func (n *Node) sleep(d time.Duration) bool {
 	}
 }
 
-// quorum is a majority of the members.
-func (n *Node) quorum() int { return len(n.members)/2 + 1 }
-
 // link returns the link to another member, nil if there is none.
 func (n *Node) link(name string) *link {
-	for _, k := range n.links {
+	for _, k := range n.peers() {
 		if k.peer.Name == name {
 			return k
 		}

@@ -24,7 +24,7 @@ type nudger struct {
 // answer is not reported to raft, so that it moves neither match nor next index
 // and is no evidence of contact.
 func (n *Node) Nudge(peer string) {
-	d, ok := n.nudgers[peer]
+	d, ok := n.peerSet.Load().nudgers[peer]
 	if !ok {
 		return
 	}

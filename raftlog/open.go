@@ -43,15 +43,16 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 		signals: make(chan raft.Observation, 1),
 		kick:    make(chan struct{}, 1),
 		slots:   make(chan struct{}, maxProposals),
-		nudgers: map[string]*nudger{},
 		fatal:   make(chan error, 1),
 		ctx:     ctx,
 		cancel:  cancel,
 	}
+	n.peerSet.Store(&peerSet{})
+	n.membership = newMembership(n.members, n.fail)
 	n.stalls = newStalls(&cfg.Timing)
 	n.markers.stalls = n.stalls
 	n.openLeases()
-	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, stalls: n.stalls}
+	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, configured: n.membership.delivered, stalls: n.stalls}
 	if err := n.openDisk(); err != nil {
 		cancel()
 		return nil, err
@@ -75,7 +76,7 @@ func (n *Node) openLeases() {
 	l.term, l.leads, l.voters = n.Term, n.leads, n.voters
 	l.data = func(name string) bool {
 		k := n.link(name)
-		return k != nil && k.peer.Role == RoleData
+		return k != nil && k.peer.Role == RoleData && n.isVoter(name) // rule M7
 	}
 	l.moved = func() { signal(n.kick) }
 	if n.sm != nil {
@@ -221,7 +222,7 @@ func (n *Node) openRaft() error {
 		return fail(fmt.Errorf("raftlog: %w", err))
 	}
 	n.raft = r
-	if err := n.checkMembers(); err != nil {
+	if err := n.beginMembers(); err != nil {
 		// First the transport: raft's goroutines may wait in it.
 		return errors.Join(err, n.trans.Close(), r.Shutdown().Error())
 	}
@@ -237,6 +238,7 @@ func (n *Node) wireTransport() {
 	n.trans.transferTerm = func() Term { return Term(n.transferTerm.Load()) }
 	n.trans.transferring = n.transferring.Load
 	n.trans.caughtUp = n.Nudge
+	n.trans.listed = n.membership.lists
 	if n.cfg.Role == RoleWitness {
 		n.trans.gate = newGate(n.cfg.Timing.CampaignGrace)
 		n.trans.gate.lastLog = func() (index, term uint64) {
@@ -261,6 +263,9 @@ func (n *Node) bootstrap(c *raft.Config) error {
 	if err != nil {
 		return fmt.Errorf("raftlog: %w", err)
 	}
+	if n.cfg.Join && fresh {
+		return nil // the leader sends the first entry too
+	}
 	if !n.cfg.Bootstrap || !fresh {
 		return fmt.Errorf("raftlog: %s holds no log: a member that lost its log and its vote cannot come back under its old name", n.cfg.Dir)
 	}
@@ -278,43 +283,29 @@ func (n *Node) bootstrap(c *raft.Config) error {
 	return nil
 }
 
-// checkMembers holds the members in the log against the configured ones.
-func (n *Node) checkMembers() error {
-	f := n.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
-		return fmt.Errorf("raftlog: %w", err)
+// beginMembers takes the members from the log.
+func (n *Node) beginMembers() error {
+	n.markers.mu.Lock()
+	start := n.markers.mu.start
+	n.markers.mu.Unlock()
+	if err := n.membership.begin(n.store, start); err != nil {
+		return err
 	}
-	known := map[string]bool{}
-	for _, s := range f.Configuration().Servers {
-		known[string(s.ID)] = s.Suffrage == raft.Voter
-	}
-	for _, m := range n.members {
-		if !known[m.Name] {
-			return fmt.Errorf("raftlog: member %q of the config is not a voter in the log of %s", m.Name, n.cfg.Dir)
-		}
-	}
-	if len(known) != len(n.members) {
-		return fmt.Errorf("raftlog: the log of %s knows %d members, the config %d", n.cfg.Dir, len(known), len(n.members))
+	if name, ok := n.membership.unknown(); ok && !n.cfg.Join { // who joins reads old news first
+		return fmt.Errorf("raftlog: the role of member %q in the log of %s is not known", name, n.cfg.Dir)
 	}
 	return nil
 }
 
 // start begins to take part in the cluster.
 func (n *Node) start() {
-	for _, m := range n.members {
-		if m.Name != n.cfg.Name {
-			n.links = append(n.links, newLink(m, &n.cfg, n.log, n.Term, n.reached))
-			n.nudgers[m.Name] = &nudger{}
-		}
-	}
 	n.control = newControlServer(n.cfg.Net.Listener(StreamControl), n.answer)
 	n.raft.RegisterObserver(raft.NewObserver(n.signals, false, nil))
 	n.refresh()
 	n.trans.start()
 	n.control.start()
-	for _, k := range n.links {
-		n.spawn(func() { k.run(n.ctx) })
-	}
+	n.syncPeers()
+	n.spawn(n.follow)
 	if n.queue != nil {
 		go n.queue.run() // Close ends it, after raft
 	}

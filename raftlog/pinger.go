@@ -9,7 +9,7 @@ func (n *Node) pinger() {
 	tick := time.NewTicker(n.cfg.Timing.PingInterval)
 	defer tick.Stop()
 	for {
-		for _, l := range n.links {
+		for _, l := range n.peers() {
 			l.expire()
 			l.ping(func(pong, error) {}) // the link remembers the answer
 		}

@@ -38,7 +38,7 @@ func (q *quorumWatch) look(n *Node, leader string, now time.Time) {
 // silentMembers are those that did not answer for some pings.
 func (n *Node) silentMembers() []string {
 	var names []string
-	for _, k := range n.links {
+	for _, k := range n.peers() {
 		if s := n.peerStatus(k); !s.Reachable {
 			names = append(names, s.Name)
 		}

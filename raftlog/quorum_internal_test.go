@@ -28,7 +28,7 @@ func TestQuorumWatch_SaysItOnce(t *testing.T) {
 	var log bytes.Buffer
 	m := &lostQuorums{}
 	n := &Node{log: slog.New(slog.NewTextHandler(&log, nil)), cfg: Config{Metrics: m, Timing: testTiming()}}
-	n.links = []*link{newLink(Member{Name: "b", Role: RoleData}, &n.cfg, n.log, nil, nil)}
+	n.peerSet.Store(&peerSet{links: []*link{newLink(Member{Name: "b", Role: RoleData}, &n.cfg, n.log, nil, nil)}})
 	var q quorumWatch
 	now := time.Now()
 	pass := func(leader string, d time.Duration) {

@@ -117,15 +117,17 @@ func (n *Node) confirm() (Index, error) {
 // askQuorum returns nil once enough members have answered, to pings sent in
 // this call, that their term is term.
 func (n *Node) askQuorum(term Term) error {
-	answers := make(chan answer, len(n.links)) // one ping per member is out at most
-	state := make([]askState, len(n.links))
+	links := n.peers()
+	answers := make(chan answer, len(links)) // one ping per member is out at most
+	state := make([]askState, len(links))
+	granted := map[string]bool{n.cfg.Name: true} // self counts
 	pause := time.NewTimer(n.cfg.Timing.RetryPause)
 	defer pause.Stop()
-	for missing := n.quorum() - 1; missing > 0; { // self counts
-		for i := range n.links {
+	for !n.membership.quorum(func(name string) bool { return granted[name] }) {
+		for i := range links {
 			if state[i] == askDue {
 				state[i] = askOut
-				n.links[i].ping(func(p pong, err error) { answers <- answer{i, p, err} })
+				links[i].ping(func(p pong, err error) { answers <- answer{i, p, err} })
 			}
 		}
 		select {
@@ -135,7 +137,7 @@ func (n *Node) askQuorum(term Term) error {
 				return ErrNotLeader
 			case a.err == nil && a.pong.Term == term:
 				state[a.from] = askGranted
-				missing--
+				granted[links[a.from].peer.Name] = true
 			default: // no stream just now, or it has not heard of the term yet
 				state[a.from] = askPause
 			}
@@ -160,10 +162,11 @@ func (n *Node) askQuorum(term Term) error {
 // term as t after its read had begun: that is the quorum's second answer, and
 // no message is needed. In a cluster of more than three it asks a quorum.
 func (n *Node) ReadIndexFor(ctx context.Context, peer string, t Term) (Index, error) {
-	if n.link(peer) == nil {
-		return 0, ErrNotLeader // not a voter: its term proves nothing
+	if peer == n.cfg.Name || !n.isVoter(peer) {
+		return 0, ErrNotLeader // its term proves nothing
 	}
-	if n.quorum() > 2 {
+	both := func(name string) bool { return name == peer || name == n.cfg.Name }
+	if !n.membership.quorum(both) {
 		return n.ReadIndex(ctx)
 	}
 	term, ok := n.ready()

@@ -202,8 +202,8 @@ func (n *Node) stallWatch() {
 
 // alternative tells whether another data node could lead instead of this node.
 func (n *Node) alternative() bool {
-	for _, k := range n.links {
-		if k.peer.Role != RoleData {
+	for _, k := range n.peers() {
+		if k.peer.Role != RoleData || !n.isVoter(k.peer.Name) {
 			continue
 		}
 		if p, at := k.state(); !at.IsZero() && time.Since(at) < 3*n.cfg.Timing.PingInterval && !p.Stalled {

@@ -146,11 +146,12 @@ func (n *Node) watchdog() {
 func (n *Node) stagger() time.Duration {
 	_, leader := n.raft.LeaderWithID()
 	rank := 0
-	for _, m := range n.members {
+	latest, _ := n.membership.configurations()
+	for _, m := range latest.Servers {
 		if m.Name == n.cfg.Name {
 			break
 		}
-		if m.Role == n.cfg.Role && m.Name != string(leader) {
+		if m.Voter && m.Role == n.cfg.Role && m.Name != string(leader) {
 			rank++
 		}
 	}

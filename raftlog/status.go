@@ -67,8 +67,9 @@ type PeerStatus struct {
 // FreshStatus asks the other members how they are and returns the status with
 // their answers. Whoever has not answered when ctx ends is not reachable.
 func (n *Node) FreshStatus(ctx context.Context) Status {
-	answers := make(chan string, len(n.links)) // a name, or "" for a failure
-	for _, l := range n.links {
+	links := n.peers()
+	answers := make(chan string, len(links)) // a name, or "" for a failure
+	for _, l := range links {
 		l.ping(func(_ pong, err error) {
 			if err != nil {
 				answers <- ""
@@ -78,7 +79,7 @@ func (n *Node) FreshStatus(ctx context.Context) Status {
 		})
 	}
 	answered := map[string]bool{}
-	for open := len(n.links); open > 0 && ctx.Err() == nil; open-- {
+	for open := len(links); open > 0 && ctx.Err() == nil; open-- {
 		select {
 		case name := <-answers:
 			answered[name] = true
@@ -112,7 +113,7 @@ func (n *Node) Status() Status {
 		Stalled:   n.Stalled(),
 		Lease:     n.leases.status(),
 	}
-	for _, l := range n.links {
+	for _, l := range n.peers() {
 		s.Peers = append(s.Peers, n.peerStatus(l))
 	}
 	return s

@@ -55,7 +55,8 @@ type transport struct {
 	reached      func(peer string, t Term) // told of another member's current term
 	stalled      func() bool               // rule R13: this node is silent
 	caughtUp     func(peer string)
-	gate         *gate // nil on a data node
+	listed       func(peer string) bool // it is a member
+	gate         *gate                  // nil on a data node
 
 	closing chan struct{}
 	closed  sync.Once // of closing
@@ -93,10 +94,12 @@ func newTransport(c *Config, l *slog.Logger, p *promises, ls *leases) *transport
 	t.mu.beats = map[string]bool{}
 	t.mu.strange = map[string]bool{}
 	t.nt = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Logger:  newBridge(l),
-		Stream:  t.streams,
-		MaxPool: 4,
-		Timeout: c.Timing.RPCTimeout,
+		Logger: newBridge(l),
+		Stream: t.streams,
+		// Its address in the configuration is a member's record.
+		ServerAddressProvider: byName{},
+		MaxPool:               4,
+		Timeout:               c.Timing.RPCTimeout,
 	})
 	return t
 }

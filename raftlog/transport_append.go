@@ -36,7 +36,7 @@ func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, req *r
 		if err == nil {
 			return nil
 		}
-		if isHeartbeat(req) || t.isClosing() || t.transferring() || !t.leads(Term(req.Term)) {
+		if isHeartbeat(req) || t.isClosing() || t.transferring() || !t.leads(Term(req.Term)) || !t.listed(string(id)) {
 			return err
 		}
 		*resp = raft.AppendEntriesResponse{}
@@ -145,6 +145,17 @@ func (t *transport) needsNudge(peer string, term Term, commit Index) bool {
 		return false
 	}
 	return knows < commit
+}
+
+// forget drops what is known of a member that is one no more, or was replaced
+// under its name.
+func (t *transport) forget(peer string) {
+	t.leases.forget(peer)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.mu.late, peer)
+	delete(t.mu.away, peer)
+	delete(t.mu.strange, peer)
 }
 
 // noteAway reports the beginning and the end of an outage, once each.

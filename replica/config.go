@@ -43,7 +43,7 @@ type Config struct {
 	// Self is this node: its name and the identity of its directory. Without a
 	// name a client on loopback is its address.
 	Self vfs.Member
-	// Peers are the names of the other data nodes.
+	// Peers are the names of the other data nodes at the start; see SetPeers.
 	Peers []string
 	// State tunes the state machine's storage.
 	State state.Options

@@ -231,8 +231,9 @@ func (d *diskWatch) report(now time.Time) {
 	d.logger.Warn(what, "own_free", d.mu.own.free, "own_level", d.mu.own.level, "fuller_free", room, "reserve", d.reserve)
 }
 
-// runSpace exchanges the free space and the time with one other data node.
-func (s *Store) runSpace(name string) {
+// runSpace exchanges the free space and the time with one other data node, until
+// gone is closed.
+func (s *Store) runSpace(name string, gone <-chan struct{}) {
 	tick := time.NewTicker(spaceEvery)
 	defer tick.Stop()
 	for {
@@ -247,6 +248,8 @@ func (s *Store) runSpace(name string) {
 		s.skew.expire(time.Now())
 		select {
 		case <-tick.C:
+		case <-gone:
+			return
 		case <-s.stopped:
 			return
 		}

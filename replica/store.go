@@ -63,6 +63,13 @@ type Store struct {
 	hurried  atomic.Uint64
 	hurrying chan struct{} // capacity 1: hurried has grown
 
+	others struct {
+		sync.Mutex
+		started bool
+		names   []string
+		gone    map[string]chan struct{} // by name; closed when it is a data node no more
+	}
+
 	started   atomic.Bool   // Start has set log, peers and server
 	stopped   chan struct{} // closed by Stop
 	closed    chan struct{} // closed by Close
@@ -114,6 +121,7 @@ func Open(cfg Config) (*Store, error) {
 		broken:    make(chan struct{}),
 		fatal:     make(chan error, 1),
 	}
+	s.others.names, s.others.gone = cfg.Peers, make(map[string]chan struct{})
 	s.clock = logClock{read: systemClock(), agree: s.skew.agree, logger: cfg.Logger}
 	index, term := st.Applied()
 	s.applied.advance(raftlog.Index(index))
@@ -138,9 +146,7 @@ func (s *Store) Start(log Log, net raftlog.Net) {
 	s.running.Go(s.runLead)
 	s.running.Go(s.runHurry)
 	s.running.Go(func() { s.disk.run(s.stopped) })
-	for _, name := range s.cfg.Peers {
-		s.running.Go(func() { s.runSpace(name) })
-	}
+	s.startPeers()
 	s.running.Go(s.runReport)
 }
 
@@ -154,7 +160,9 @@ func dialPeers(n raftlog.Net) peer.Dialer {
 // entries are still taken until Close. It may be called more than once.
 func (s *Store) Stop() {
 	s.stopOnce.Do(func() {
+		s.others.Lock()
 		close(s.stopped)
+		s.others.Unlock()
 		if s.started.Load() {
 			s.server.Close()
 			s.peers.Close()

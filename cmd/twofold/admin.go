@@ -68,10 +68,10 @@ func newAdminServer(dir string, n *node) (*adminServer, error) {
 	a := &adminServer{listener: l, dir: f}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /digest", func(w http.ResponseWriter, _ *http.Request) { adminReply(w, n.digest) })
-	mux.HandleFunc("POST /transfer", func(w http.ResponseWriter, r *http.Request) {
-		adminReply(w, func() (any, error) { return struct{}{}, n.transferLeadership(r.Context()) })
-	})
 	n.handleExports(mux)
+	n.handleLeader(mux)
+	n.handleDrain(mux)
+	n.handleMembers(mux)
 	a.http = &http.Server{Handler: mux, ReadTimeout: adminReadTimeout, WriteTimeout: adminWriteTimeout}
 	return a, nil
 }
@@ -101,6 +101,17 @@ func (a *adminServer) close(ctx context.Context) error {
 		err = errors.Join(err, a.http.Close())
 	}
 	return errors.Join(err, a.dir.Close())
+}
+
+// maxAsk bounds what a command asks, but for the export table.
+const maxAsk = 64 << 10
+
+// decodeAsk reads what a command asks.
+func decodeAsk(w http.ResponseWriter, r *http.Request, ask any) error {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsk)).Decode(ask); err != nil {
+		return fmt.Errorf("the request cannot be read: %w", err)
+	}
+	return nil
 }
 
 // adminReply runs a command and writes its result or its error.

@@ -17,6 +17,7 @@ type nfsConfig struct {
 	RPCBind      rpcbind.Mode `yaml:"rpcbind"`
 	WaitLimit    duration     `yaml:"wait_limit"`
 	MaxPause     duration     `yaml:"max_pause"`
+	DrainDelay   duration     `yaml:"drain_delay"`
 	ServerGroups bool         `yaml:"server_groups"`
 	Limits       limitsConfig `yaml:"limits"`
 }
@@ -102,6 +103,9 @@ func (c *nfsConfig) validate(m *mistakes) {
 	}
 	if p := time.Duration(c.MaxPause); p < minMaxPause || p > maxMaxPause {
 		m.add("nfs.max_pause: %s: use %s to %s: answers are remembered for twice as long", c.MaxPause, duration(minMaxPause), duration(maxMaxPause))
+	}
+	if c.DrainDelay > duration(maxDrainDelay) {
+		m.add("nfs.drain_delay: %s: use %s at most", c.DrainDelay, duration(maxDrainDelay))
 	}
 	if w := time.Duration(c.WaitLimit); w < minWaitLimit || w > maxWaitLimit {
 		m.add("nfs.wait_limit: %s: use %s to %s", c.WaitLimit, duration(minWaitLimit), duration(maxWaitLimit))

@@ -3,7 +3,8 @@
 //
 // # Purpose
 //
-// One file holds each subcommand (init, serve, dev, status, export, version). The type
+// One file holds each subcommand (init, serve, dev, status,
+// leader, drain, member, recover, export, version). The type
 // [node] builds a whole node from a [config], so that tests start nodes in
 // their own process too. This is the only place that knows every package, that
 // merges the config file with flags, and that ends the process.
@@ -20,6 +21,16 @@
 // can be served or nobody answers. export exits with 0 if it is done, 1 if it
 // was refused and nothing was changed, 2 if nobody knows: an unknown outcome is
 // told as such.
+//
+// A node that is stopped, or drained by command, first fails its readiness, then
+// hands leadership over, then answers the calls in flight and closes its clients'
+// connections with FIN. A drained node serves nobody and stays a member.
+//
+// Who the members are is in the log. A node keeps what it last saw committed in
+// members.json, for the time until its log is open. Changes of the members are
+// made at the leader; what of them is left to do is in the log as well, and any
+// leader finishes it. A node that finds itself removed, or left behind by a
+// recovery, writes that down and never starts again.
 //
 // The replicated export table alone says who may mount. The exports_file of a
 // config is proposed as the table by a node that finds a new cluster without
@@ -39,6 +50,7 @@
 //	NFS server      nfs.Server.Serve on the nfs address (data nodes only)
 //	HTTP server     metrics.Server.Serve on the http address
 //	admin server    adminServer.serve on the Unix socket in the directory
+//	tender          node.tendMembers, finishes changes of the members as the leader
 //	observer        node.observe, copies the lag of the other members into the metrics
 //	members         node.keepMembers, publishes this host's addresses (data nodes only)
 //	exports         exportKeeper.run, puts each export table in force (data nodes only)
@@ -50,14 +62,16 @@
 // has one goroutine that launches child processes and keeps its thread, since
 // the kernel ends them with it, and one for each child, which waits for its end
 // and reports it on a channel that the command's own goroutine reads. The
-// package has one lock, in portMapper, which guards what it has started; what
-// the HTTP server reads of a node while it starts and stops (parts, draining,
+// package has two locks: node.front, held over the whole of a drain, its undoing and
+// the end of serving, and then the one of portMapper, which guards what it has started. What
+// the HTTP server reads of a node while it starts and stops (parts, refusal,
 // the table in force) is atomic.
 //
 // # Format
 //
 // In the directory of a node, beside the files of package identity:
 //
+//	members.json  who the members were, by the newest committed configuration
 //	formats.json  versions of the formats that the last program wrote
 //	log-begun     empty; made once the node has its log (see openLog)
 //	log/          package raftlog

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"twofold/nfs/export"
-	"twofold/raftlog"
 	"twofold/replica/vfs"
 )
 
@@ -75,13 +75,8 @@ func (n *node) handleExports(mux *http.ServeMux) {
 // exportKeeper is the keeper of a node that can read and change the table.
 func (n *node) exportKeeper() (*exportKeeper, error) {
 	if n.keeper == nil {
-		var data []string
-		for _, m := range n.cfg.Members {
-			if m.Role == raftlog.RoleData {
-				data = append(data, m.Name)
-			}
-		}
-		return nil, fmt.Errorf("node %s is the witness and has no volume: give the command at a data node, %s or %s", n.cfg.Node, data[0], data[1])
+		data := otherData(n.memberList(), "")
+		return nil, fmt.Errorf("node %s is the witness and has no volume: give the command at a data node, %s", n.cfg.Node, strings.Join(data, " or "))
 	}
 	if p := n.parts.Load(); p == nil {
 		return nil, errors.New("this node has not met the other members yet: start them, or look at twofold status")

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -30,9 +28,9 @@ const exportTimeout = time.Minute
 
 // exportFlags are the flags of all export commands.
 type exportFlags struct {
-	config, dir string
-	base        uint64
-	dryRun      bool
+	targetFlags
+	base   uint64
+	dryRun bool
 }
 
 func newExportCmd() *cobra.Command {
@@ -49,10 +47,7 @@ func newExportCmd() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	p := cmd.PersistentFlags()
-	p.StringVar(&f.config, "config", "", "config file of the node to ask")
-	p.StringVar(&f.dir, "dir", "", "directory of the node to ask")
-	cmd.MarkFlagsMutuallyExclusive("config", "dir")
+	f.addTo(cmd)
 	cmd.AddCommand(newExportListCmd(&f), newExportSetCmd(&f), newExportRemoveCmd(&f), newExportApplyCmd(&f))
 	return cmd
 }
@@ -65,7 +60,7 @@ func newExportListCmd(f *exportFlags) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r exportsReply
-			if err := f.call(cmd.Context(), http.MethodGet, nil, &r); err != nil {
+			if err := f.call(cmd.Context(), exportTimeout, http.MethodGet, "exports", nil, &r); err != nil {
 				return err
 			}
 			if asJSON {
@@ -163,7 +158,7 @@ func (f *exportFlags) edit(cmd *cobra.Command, e *exportEdit) error {
 		e.Base = &f.base
 	}
 	var r editReply
-	err := f.call(cmd.Context(), http.MethodPost, e, &r)
+	err := f.call(cmd.Context(), exportTimeout, http.MethodPost, "exports", e, &r)
 	switch {
 	case err == nil && r.Unknown != "":
 		return tellUnknown(cmd.ErrOrStderr(), errors.New(r.Unknown))
@@ -220,46 +215,4 @@ func comment(text string) string {
 		return strconv.Quote(text)
 	}
 	return text
-}
-
-// call sends a command to the first node that can be reached.
-func (f *exportFlags) call(ctx context.Context, method string, ask, reply any) error {
-	dirs, err := f.dirs()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
-	defer cancel()
-	for _, dir := range dirs {
-		err = adminSend(ctx, dir, method, "exports", ask, reply)
-		if !errors.Is(err, errNoNode) {
-			break
-		}
-	}
-	return err
-}
-
-// dirs are the directories of the nodes to ask, in order, until one answers.
-func (f *exportFlags) dirs() ([]string, error) {
-	switch {
-	case f.dir != "":
-		return []string{f.dir}, nil
-	case f.config != "":
-		cfg, err := loadConfig(f.config)
-		if err != nil {
-			return nil, err
-		}
-		return []string{cfg.Dir}, nil
-	}
-	var dirs []string
-	for _, m := range devMembers {
-		dir := filepath.Join(defaultDevDir, m.Name, devStateDir)
-		if _, err := os.Stat(dir); err == nil {
-			dirs = append(dirs, dir)
-		}
-	}
-	if len(dirs) == 0 {
-		return nil, fmt.Errorf("which node? Name one with --config or --dir; there is no twofold dev in ./%s", defaultDevDir)
-	}
-	return dirs, nil
 }

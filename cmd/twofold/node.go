@@ -37,11 +37,13 @@ type node struct {
 	nfsListener  net.Listener // nil on a witness
 	httpListener net.Listener
 	id           identity.Identity
-	binding      *identity.Binding // as it was at the start
+	binding      *identity.Binding // nil before the first meeting
+	remembered   *roster           // as it was at the start, or after the first meeting; nil for none
 	dir          *identity.Dir
 	mux          *transport.Mux
 	store        *replica.Store // nil on a witness
 	nfs          *nfs.Server    // nil on a witness
+	programs     []nfs.Program  // that it serves
 	mount        *mount.Program // nil on a witness
 	http         *metrics.Server
 	admin        *adminServer
@@ -54,9 +56,20 @@ type node struct {
 	hangups <-chan os.Signal
 
 	// parts are what there is only after the members have met.
-	parts    atomic.Pointer[nodeParts]
-	draining atomic.Bool
-	short    atomic.Bool // a witness's disk is down to its reserve
+	parts atomic.Pointer[nodeParts]
+
+	// roster is who the members are now, by the newest configuration.
+	roster atomic.Pointer[roster]
+
+	// front is held by whoever begins or ends to serve clients, and guards nfs and
+	// nfsListener once the node runs.
+	front sync.Mutex
+	// resumeLease undoes what a drain did to leases; guarded by front.
+	resumeLease func()
+	// refusal is why no clients are served; nil while they are.
+	refusal  atomic.Pointer[string]
+	stopping chan struct{} // closed when close begins
+	short    atomic.Bool   // a witness's disk is down to its reserve
 
 	running sync.WaitGroup
 	// failed takes the first error of a goroutine that must not end.
@@ -81,7 +94,7 @@ type nodeMetrics struct {
 // error nothing is left open, and nothing has been changed on disk unless the
 // error is about the content of the directory itself.
 func openNode(cfg *config, log *slog.Logger) (*node, error) {
-	n := &node{cfg: cfg, base: log, log: log.With("node", cfg.Node), failed: make(chan error, 1)}
+	n := &node{cfg: cfg, base: log, log: log.With("node", cfg.Node), failed: make(chan error, 1), stopping: make(chan struct{})}
 	n.mapper.node = n
 	for _, step := range []func() error{
 		n.readExports, n.checkDir, n.newMetrics, n.listen, n.probe, n.openMux, n.takeDir, n.openStore, n.recordFormats, n.newServers,
@@ -104,6 +117,11 @@ func (n *node) checkDir() error {
 	}
 	if n.binding, err = identity.LoadBinding(n.cfg.Dir, n.id); err != nil {
 		return err
+	}
+	n.remembered = n.loadRoster()
+	n.roster.Store(n.remembered)
+	if n.remembered == nil {
+		n.roster.Store(configuredRoster(n.cfg, n.binding))
 	}
 	if err := checkFormats(n.cfg.Dir); err != nil {
 		return err
@@ -188,7 +206,7 @@ func cannotListen(err error) error {
 func (n *node) recordFormats() error { return recordFormats(n.cfg.Dir) }
 
 // muxConfig is what the connections to the other members need.
-func (n *node) muxConfig() transport.Config {
+func (n *node) muxConfig() (transport.Config, error) {
 	members := make([]transport.Member, 0, len(n.cfg.Members))
 	for _, m := range n.cfg.Members {
 		members = append(members, transport.Member{Name: m.Name, Role: m.Role, Addr: m.Addr})
@@ -199,6 +217,7 @@ func (n *node) muxConfig() transport.Config {
 		ClusterName:   n.cfg.Cluster,
 		Members:       members,
 		Binding:       n.binding,
+		Join:          n.id.Join,
 		Bind:          func(b identity.Binding) error { return n.dir.Bind(b) },
 		Format:        commonFormat,
 		InsecurePeers: n.cfg.InsecurePeers,
@@ -207,19 +226,28 @@ func (n *node) muxConfig() transport.Config {
 	if t := n.cfg.TLS; t.Cert != "" {
 		cfg.TLS = &transport.TLS{Cert: t.Cert, Key: t.Key, CA: t.CA}
 	}
-	return cfg
+	if n.binding == nil || n.remembered == nil {
+		return cfg, nil
+	}
+	r, err := n.remembered.forTransport()
+	cfg.Roster = &r
+	return cfg, err
 }
 
 // probe asks the members that are up whether this node can be one of them. Its
 // directory may be sound and yet be of another cluster with the same names, or
 // have been wiped: only the others know, and so far nothing was changed.
 func (n *node) probe() error {
-	return n.ofDir(transport.Probe(context.Background(), n.muxConfig()))
+	cfg, err := n.muxConfig()
+	if err != nil {
+		return err
+	}
+	return n.ofDir(n.fence(transport.Probe(context.Background(), cfg)))
 }
 
 // ofDir names the directory in an error that says to whom it belongs.
 func (n *node) ofDir(err error) error {
-	for _, final := range []error{transport.ErrStranger, transport.ErrFormattedAnew, transport.ErrDisagree} {
+	for _, final := range []error{transport.ErrStranger, transport.ErrFormattedAnew, transport.ErrDisagree, transport.ErrRemoved, transport.ErrFenced} {
 		if errors.Is(err, final) {
 			return fmt.Errorf("directory %s: %w", n.cfg.Dir, err)
 		}
@@ -230,8 +258,11 @@ func (n *node) ofDir(err error) error {
 // openMux begins to answer the other members' hellos. Streams begin much later:
 // their listeners are made when the log is opened.
 func (n *node) openMux() error {
-	var err error
-	n.mux, err = transport.Listen(n.muxConfig())
+	cfg, err := n.muxConfig()
+	if err != nil {
+		return err
+	}
+	n.mux, err = transport.Listen(cfg)
 	return cannotListen(err)
 }
 
@@ -267,16 +298,21 @@ func (n *node) run(ctx context.Context) error {
 	defer cancel()
 	n.serve("http", func() error { return n.http.Serve(n.httpListener) })
 	n.serve("admin", n.admin.serve)
-	if _, err := n.mux.Meet(ctx); err != nil {
+	b, err := n.mux.Meet(ctx)
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return n.ofDir(err)
+		return n.ofDir(n.fence(err))
+	}
+	if err := n.learnMembers(b); err != nil {
+		return err
 	}
 	if err := n.openLog(); err != nil {
 		return err
 	}
 	p := n.parts.Load()
+	n.serve("tender", func() error { return n.tendMembers(ctx, p) })
 	n.serve("observer", func() error { return n.observe(ctx, p) })
 	if n.cfg.isData() {
 		n.serveClients(ctx, p)
@@ -321,7 +357,7 @@ func (n *node) wait(ctx context.Context) error {
 	case err := <-p.raft.Fatal():
 		return err
 	case err := <-n.mux.Fatal():
-		return n.ofDir(err)
+		return n.ofDir(n.fence(err))
 	case err := <-storeFatal:
 		return err
 	}

@@ -6,33 +6,18 @@ import (
 	"time"
 )
 
-// Bounds of a planned stop. Together they stay below what supervisors allow.
-const (
-	drainTimeout    = 4 * time.Second
-	transferTimeout = 2 * time.Second
-	serversTimeout  = 2 * time.Second
-)
+// serversTimeout bounds the end of the servers for people.
+const serversTimeout = 2 * time.Second
 
-// close stops a node in the order that its clients notice least: it says that
-// it is not ready, answers the calls in flight, hands leadership over, and only
-// then leaves the log.
+// close stops a node in the order that its clients notice least: it drains the
+// node, and only then leaves the log.
 func (n *node) close() error {
-	n.draining.Store(true)
 	if err := n.stalled(); err != nil {
+		close(n.stopping)
+		n.refuse(refusalStopping)
 		return n.closeStalled(err)
 	}
-	var errs []error
-	if n.nfs != nil {
-		errs = append(errs, within(withdrawTimeout, n.mapper.stop))
-		errs = append(errs, within(drainTimeout, n.nfs.Shutdown))
-	}
-	// If it fails the others elect a leader by themselves, a little later.
-	switch err := within(transferTimeout, n.transferLeadership); {
-	case errors.Is(err, errPeerGone):
-		n.log.Info("leadership is not handed over: " + errPeerGone.Error())
-	case err != nil:
-		n.log.Warn("leadership was not handed over", "err", err)
-	}
+	errs := []error{n.stopServing()}
 	if n.store != nil {
 		n.store.Stop()
 	}
@@ -43,6 +28,28 @@ func (n *node) close() error {
 	errs = append(errs, n.closeFiles())
 	n.running.Wait()
 	return errors.Join(errs...)
+}
+
+// stopServing drains the node for good.
+func (n *node) stopServing() error {
+	close(n.stopping) // a drain under way waits no longer than it must
+	n.front.Lock()
+	defer n.front.Unlock()
+	drained := !n.serving()
+	n.refuse(refusalStopping)
+	d := drainer{node: n}
+	if !drained {
+		d.delay(nil)
+	}
+	// If nobody takes the lead the others elect a leader by themselves, a little
+	// later. A drained node may have been elected again.
+	_ = d.handOver()
+	if n.nfs == nil || drained {
+		return nil
+	}
+	err := d.closeClients()
+	d.giveUpLease() // for good
+	return err
 }
 
 // within calls f with a bound.

@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"twofold/raftlog"
 	"twofold/replica"
 	"twofold/replica/command"
 	"twofold/replica/state"
@@ -20,17 +19,11 @@ func (n *node) openStore() error {
 		return nil
 	}
 	v := n.cfg.Volume
-	var peers []string
-	for _, m := range n.cfg.Members {
-		if m.Role == raftlog.RoleData && m.Name != n.cfg.Node {
-			peers = append(peers, m.Name)
-		}
-	}
 	var err error
 	n.store, err = replica.Open(replica.Config{
 		Dir:   filepath.Join(n.cfg.Dir, volumeDir),
 		Self:  vfs.Member{Name: n.cfg.Node, ID: n.id.NodeID},
-		Peers: peers,
+		Peers: otherData(n.memberList(), n.cfg.Node),
 		State: state.Options{
 			Logger:        n.log,
 			CacheBytes:    int64(n.cfg.Memory.Cache),

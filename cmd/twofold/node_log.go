@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"twofold/raftlog"
@@ -47,8 +48,8 @@ func (n *node) openLog() error {
 	if err != nil && !first {
 		return err
 	}
-	members := make([]raftlog.Member, 0, len(n.cfg.Members))
-	for _, m := range n.cfg.Members {
+	members := make([]raftlog.Member, 0, len(n.binding.Members))
+	for _, m := range n.binding.Members {
 		members = append(members, raftlog.Member{Name: m.Name, Role: m.Role})
 	}
 	cfg := raftlog.Config{
@@ -57,7 +58,9 @@ func (n *node) openLog() error {
 		Role:      n.cfg.Role,
 		Members:   members,
 		Net:       n.mux,
-		Bootstrap: first,
+		Bootstrap: first && n.binding.Joined == nil,
+		Join:      n.binding.Joined != nil,
+		OnMembers: n.onMembers,
 		LogKind:   logstore.Kind(n.cfg.LogStore),
 		Tight:     n.diskTight,
 
@@ -89,8 +92,8 @@ func (n *node) openLog() error {
 
 // ready returns nil if a client would be served now.
 func (n *node) ready(ctx context.Context) error {
-	if n.draining.Load() {
-		return errors.New("this node is stopping")
+	if why := n.refusal.Load(); why != nil {
+		return errors.New(*why)
 	}
 	p := n.parts.Load()
 	if p == nil {
@@ -134,36 +137,43 @@ const peerCheckTimeout = 500 * time.Millisecond
 // node has not caught up within an election timeout, as on a busy machine.
 const transferTries = 4
 
-// transferLeadership hands leadership to the other data node, if this node has
-// it and the other one is there.
-func (n *node) transferLeadership(ctx context.Context) (err error) {
-	for range transferTries {
-		if err = n.tryTransfer(ctx); err == nil || errors.Is(err, errPeerGone) || ctx.Err() != nil {
-			return err
-		}
-	}
-	return err
+// isOtherData reports that a member is a data node, and not this one.
+func (n *node) isOtherData(name string) bool {
+	return slices.Contains(otherData(n.memberList(), n.cfg.Node), name)
 }
 
-// tryTransfer is one attempt of transferLeadership.
-func (n *node) tryTransfer(ctx context.Context) error {
+// transferWithin is transferLeadership to whom it may concern, with a bound.
+func (n *node) transferWithin(limit time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return n.transferLeadership(ctx, "")
+}
+
+// transferLeadership hands leadership, if this node has it, to a data node, or to
+// the other one if none is named. It returns who has been chosen.
+func (n *node) transferLeadership(ctx context.Context, to string) (target string, err error) {
 	p := n.parts.Load()
 	if p == nil {
-		return nil
+		return "", errNotMet
 	}
-	if state, _ := p.raft.Watch(); !state.IsLeader {
-		return nil
-	}
-	for _, m := range n.cfg.Members {
-		if m.Role == raftlog.RoleData && m.Name != n.cfg.Node {
-			err := p.raft.TransferLeadership(ctx, m.Name)
-			if err != nil && !n.answers(m.Name) {
-				err = fmt.Errorf("%w: %w", errPeerGone, err)
-			}
-			return err
+	for _, m := range n.memberList() {
+		if to == "" && m.Voter && n.isOtherData(m.Name) {
+			to = m.Name
 		}
 	}
-	return nil
+	for range transferTries {
+		if !n.isLeader() {
+			return to, nil
+		}
+		err = p.raft.TransferLeadership(ctx, to)
+		if err == nil || ctx.Err() != nil {
+			return to, err
+		}
+		if !n.answers(to) {
+			return to, fmt.Errorf("%w: %w", errPeerGone, err)
+		}
+	}
+	return to, err
 }
 
 // answers reports that a member takes part in the log now. How a transfer failed

@@ -37,13 +37,13 @@ func TestNode_StopsWithoutPeer(t *testing.T) {
 		leader, other = other, leader
 	}
 	nodes[other].end(t)
-	if err := nodes[leader].transferLeadership(t.Context()); !errors.Is(err, errPeerGone) {
+	if _, err := nodes[leader].transferLeadership(t.Context(), ""); !errors.Is(err, errPeerGone) {
 		t.Errorf("transfer: %v, want %v", err, errPeerGone)
 	}
 	nodes[leader].end(t)
 	nodes["w"].end(t)
 	text := logs[leader].String()
-	if !strings.Contains(text, `level=INFO msg="leadership is not handed over: the other data node is stopping or cannot be reached"`) {
+	if !strings.Contains(text, `level=INFO msg="drain: leadership stays: the other data node is stopping or cannot be reached"`) {
 		t.Errorf("the leader does not say why it hands nothing over:\n%s", text)
 	}
 	for _, line := range strings.Split(text, "\n") {

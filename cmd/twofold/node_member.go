@@ -80,7 +80,7 @@ func (n *node) publishWitness(ctx context.Context, p *nodeParts) error {
 	if st, _ := p.raft.Watch(); !st.IsLeader {
 		return nil
 	}
-	for _, m := range n.cfg.Members {
+	for _, m := range n.memberList() {
 		info, ok := n.mux.PeerInfo(m.Name)
 		if m.Role != raftlog.RoleWitness || !ok || info.NodeID.IsZero() {
 			continue

@@ -16,8 +16,8 @@ import (
 func TestMuxConfig_StateFormatMustAgree(t *testing.T) {
 	n := &node{cfg: &config{}}
 	want := transport.Range{Min: state.FormatVersion, Max: state.FormatVersion}
-	if got := n.muxConfig().Format; got != want {
-		t.Errorf("peers may have format %v, want %v", got, want)
+	if got, err := n.muxConfig(); err != nil || got.Format != want {
+		t.Errorf("peers may have format %v, want %v; %v", got.Format, want, err)
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -61,11 +60,18 @@ func (n *node) openNFS() error {
 	files := nfs3.New(nfs3.Config{
 		FS: n.store, Exports: n.exports, Groups: lookup, Metrics: n.metrics.nfs, Logger: n.log, Client: n.store.Client,
 	})
-	n.nfs, err = nfs.NewServer(nfs.Config{
-		Programs: []nfs.Program{
-			{Number: nfs.ProgramNFS, Version: nfs.VersionNFS, Handler: files},
-			{Number: nfs.ProgramMount, Version: nfs.VersionMount, Handler: observedMount{n.mount, n.metrics.nfs}},
-		},
+	n.programs = []nfs.Program{
+		{Number: nfs.ProgramNFS, Version: nfs.VersionNFS, Handler: files},
+		{Number: nfs.ProgramMount, Version: nfs.VersionMount, Handler: observedMount{n.mount, n.metrics.nfs}},
+	}
+	n.nfs, err = n.newNFSServer()
+	return err
+}
+
+// newNFSServer makes a server for the NFS port; one serves until it is drained.
+func (n *node) newNFSServer() (*nfs.Server, error) {
+	return nfs.NewServer(nfs.Config{
+		Programs: n.programs,
 		Limits:   n.cfg.NFS.Limits.limits(),
 		MaxPause: time.Duration(n.cfg.NFS.MaxPause),
 		Observer: n.metrics.nfs,
@@ -75,7 +81,6 @@ func (n *node) openNFS() error {
 		// addresses it calls from.
 		ClientOf: func(a netip.Addr) netip.Addr { return netip.AddrFrom16(n.store.Client(a)) },
 	})
-	return err
 }
 
 // openGroups returns the look-up of users' groups, or nil if the config does not
@@ -112,12 +117,20 @@ func (n *node) serveClients(ctx context.Context, p *nodeParts) {
 			return nil
 		}
 		n.publishFirst(ctx, p)
-		n.serve("port mapper", func() error { return n.mapper.run(ctx, n.nfsListener.Addr()) })
-		if err := n.nfs.Serve(n.nfsListener); !errors.Is(err, nfs.ErrServerClosed) {
-			return err
-		}
+		n.openFront(ctx)
 		return nil
 	})
+}
+
+// openFront begins to serve clients, unless the node was drained meanwhile.
+func (n *node) openFront(ctx context.Context) {
+	n.front.Lock()
+	defer n.front.Unlock()
+	addr := n.nfsListener.Addr()
+	n.serve("port mapper", func() error { return n.mapper.run(ctx, addr) })
+	if n.serving() {
+		n.serveNFS()
+	}
 }
 
 // isLeader reports that this node leads the log.

@@ -120,6 +120,14 @@ func (p *portMapper) status() *rpcbindStatus {
 	return s
 }
 
+// resume makes the port known again after stop.
+func (p *portMapper) resume(listener net.Addr) {
+	p.mu.Lock()
+	p.mu.stopped = false
+	p.mu.Unlock()
+	p.start(listener)
+}
+
 // stop withdraws what was registered. It comes before the NFS port is closed:
 // afterwards that may be another program's.
 func (p *portMapper) stop(ctx context.Context) error {

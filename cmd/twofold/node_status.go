@@ -58,8 +58,9 @@ func clockSkews(skews map[string]time.Duration) map[string]float64 {
 
 // members are all members as this node knows them.
 func (n *node) members(log raftlog.Status) []memberStatus {
-	all := make([]memberStatus, 0, len(n.cfg.Members))
-	for _, m := range n.cfg.Members {
+	known := n.memberList()
+	all := make([]memberStatus, 0, len(known))
+	for _, m := range known {
 		all = append(all, n.memberStatus(m, log))
 	}
 	measure(all)
@@ -80,8 +81,8 @@ func (p *nodeParts) volume() *volumeStatus {
 }
 
 // memberStatus is one member: this node as it is, another one as it last said.
-func (n *node) memberStatus(m memberConfig, log raftlog.Status) memberStatus {
-	s := memberStatus{Name: m.Name, Role: m.Role, Addr: m.Addr, Leader: m.Name == log.State.Leader}
+func (n *node) memberStatus(m rosterMember, log raftlog.Status) memberStatus {
+	s := memberStatus{Name: m.Name, Role: m.Role, Addr: m.Addr, Voter: m.Voter, Replaces: m.Replaces, Identity: m.Identity, Leader: m.Name == log.State.Leader}
 	if m.Name == n.cfg.Node {
 		s.Answers, s.Term, s.DiskStalled = true, uint64(log.State.Term), log.Stalled != nil
 		s.Commit, s.Applied, s.Last = uint64(log.Commit), uint64(log.Applied), uint64(log.Last)

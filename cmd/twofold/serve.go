@@ -73,7 +73,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	} else {
 		log.Info("node stops", "node", cfg.Node)
 	}
-	if closeErr := bounded(stopTimeout, n.close); err == nil && closeErr != nil {
+	if closeErr := bounded(stopTimeout+time.Duration(cfg.NFS.DrainDelay), n.close); err == nil && closeErr != nil {
 		err = fmt.Errorf("stop: %w", closeErr)
 	}
 	return err
@@ -82,7 +82,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 // stopTimeout bounds a planned stop. A disk that does not answer may hold one
 // up for ever; the process then ends as if it had been killed, which loses
 // nothing that was acknowledged.
-const stopTimeout = 16 * time.Second
+const stopTimeout = 20 * time.Second
 
 // bounded calls f and stops waiting for it at the limit.
 func bounded(limit time.Duration, f func() error) error {

@@ -201,6 +201,8 @@ func (m *memberStatus) row() string {
 		state = "disk hangs"
 	case m.Leader:
 		state = "leader"
+	case !m.Voter:
+		state = "joins"
 	}
 	if m.Answers && !m.InSync {
 		sync = fmt.Sprintf("%d behind", m.Behind)

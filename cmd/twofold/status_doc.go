@@ -34,6 +34,9 @@ func (h health) exitStatus() int {
 // exitNoQuorum is the exit code of status if nobody is served or answers.
 const exitNoQuorum = 2
 
+// fullCluster is how many members vote when all is well.
+const fullCluster = 3
+
 // inSyncEntries is how many committed entries a member may lack and still
 // count as in sync: what it tells of itself is some time old.
 const inSyncEntries = 512
@@ -80,17 +83,21 @@ type rpcbindStatus struct {
 
 // memberStatus is one member as the answering node knows it.
 type memberStatus struct {
-	Name    string       `json:"name"`
-	Role    raftlog.Role `json:"role"`
-	Addr    string       `json:"addr"`
-	Leader  bool         `json:"leader"`
-	Answers bool         `json:"answers"`
-	Term    uint64       `json:"term"`
-	Commit  uint64       `json:"commit_index"`
-	Applied uint64       `json:"applied_index"` // 0 on a witness
-	Last    uint64       `json:"last_index"`
-	Behind  uint64       `json:"behind"` // committed entries that it has not applied, or on a witness not stored
-	InSync  bool         `json:"in_sync"`
+	Name  string       `json:"name"`
+	Role  raftlog.Role `json:"role"`
+	Addr  string       `json:"addr"`
+	Voter bool         `json:"voter"` // false while a new member catches up
+	// Replaces is the member whose place it takes.
+	Replaces string `json:"replaces,omitempty"`
+	Identity string `json:"identity"`
+	Leader   bool   `json:"leader"`
+	Answers  bool   `json:"answers"`
+	Term     uint64 `json:"term"`
+	Commit   uint64 `json:"commit_index"`
+	Applied  uint64 `json:"applied_index"` // 0 on a witness
+	Last     uint64 `json:"last_index"`
+	Behind   uint64 `json:"behind"` // committed entries that it has not applied, or on a witness not stored
+	InSync   bool   `json:"in_sync"`
 	// DiskStalled says that it stands aside because its disk does not answer.
 	DiskStalled bool   `json:"disk_stalled"`
 	Problem     string `json:"problem,omitempty"` // why it does not answer
@@ -126,8 +133,13 @@ func measure(members []memberStatus) {
 // judge says what is wrong, and gives the verdict.
 func (s *clusterStatus) judge() {
 	s.Problems = []string{}
-	answering := 0
+	answering, voters := 0, 0
 	for _, m := range s.Members {
+		if m.Voter {
+			voters++
+		} else {
+			s.problem("%s has no vote yet: it catches up", m.Name)
+		}
 		switch {
 		case !m.Answers:
 			s.problem("%s does not answer%s", m.Name, because(m.Problem))
@@ -136,9 +148,12 @@ func (s *clusterStatus) judge() {
 		case !m.InSync:
 			s.problem("%s is %d entries behind", m.Name, m.Behind)
 		}
-		if m.Answers && !m.DiskStalled {
+		if m.Answers && m.Voter && !m.DiskStalled {
 			answering++
 		}
+	}
+	if voters < fullCluster {
+		s.problem("only %d of %d members vote: add the missing ones (twofold member add)", voters, fullCluster)
 	}
 	if s.Leader == "" {
 		s.problem("no leader is known")
@@ -161,7 +176,7 @@ func (s *clusterStatus) judge() {
 		s.problem("rpcbind: clients of %s have to name the port: %s", s.Node, s.RPCBind.Problem)
 	}
 	switch {
-	case s.Leader == "" || 2*answering <= len(s.Members):
+	case s.Leader == "" || 2*answering <= voters:
 		s.Health = noQuorum
 	case len(s.Problems) > 0:
 		s.Health = degraded

@@ -18,9 +18,9 @@ func wellStatus() *clusterStatus {
 	return &clusterStatus{
 		Cluster: "team", Node: "a", Role: raftlog.RoleData, Ready: true, Term: 3, Leader: "a",
 		Members: []memberStatus{
-			{Name: "a", Role: raftlog.RoleData, Leader: true, Answers: true, Commit: 1000, Applied: 1000, Last: 1001},
-			{Name: "b", Role: raftlog.RoleData, Answers: true, Commit: 998, Applied: 990, Last: 1001},
-			{Name: "w", Role: raftlog.RoleWitness, Answers: true, Commit: 998, Last: 1000},
+			{Name: "a", Role: raftlog.RoleData, Leader: true, Voter: true, Answers: true, Commit: 1000, Applied: 1000, Last: 1001},
+			{Name: "b", Role: raftlog.RoleData, Voter: true, Answers: true, Commit: 998, Applied: 990, Last: 1001},
+			{Name: "w", Role: raftlog.RoleWitness, Voter: true, Answers: true, Commit: 998, Last: 1000},
 		},
 		Volume: &volumeStatus{FSID: "0123", BlockSize: 16384, Inodes: 12, Bytes: 5 << 20},
 	}
@@ -36,6 +36,8 @@ func TestStatus_Verdict(t *testing.T) {
 	}{
 		{"all well", func(*clusterStatus) {}, healthy, 0, "in sync"},
 		{"witness down", func(s *clusterStatus) { s.Members[2].Answers = false }, degraded, 1, "problem: w does not answer"},
+		{"a member is missing", func(s *clusterStatus) { s.Members = s.Members[:2] }, degraded, 1, "only 2 of 3 members vote"},
+		{"a new one does not count", func(s *clusterStatus) { s.Members[1].Voter, s.Members[2].Answers = false, false }, noQuorum, 2, "b has no vote yet"},
 		{"b behind", func(s *clusterStatus) { s.Members[1].Applied = 100 }, degraded, 1, "b is 900 entries behind"},
 		{"witness behind", func(s *clusterStatus) { s.Members[2].Last = 100 }, degraded, 1, "w is 900 entries behind"},
 		{"not ready", func(s *clusterStatus) { s.Ready, s.NotReady = false, "it stops" }, degraded, 1, "a would not serve: it stops"},

@@ -15,7 +15,7 @@ type Dir struct {
 
 	mu struct {
 		sync.Mutex
-		binding *Binding // nil until the first meeting; then it never changes
+		binding *Binding // nil until the first meeting; then only Rebind changes it
 		closed  bool
 	}
 }
@@ -74,7 +74,7 @@ func LoadBinding(dir string, id Identity) (*Binding, error) {
 	if err := b.Validate(); err != nil {
 		return nil, damaged(dir, clusterFile, err.Error())
 	}
-	if m, ok := b.Member(id.Node); b.Cluster != id.Cluster || !ok || m != id.Member() {
+	if b.Cluster != id.Cluster || !b.Lists(id.Member()) {
 		return nil, refuse(ErrDamaged,
 			"%s in directory %s does not list this node (%s, %s, id %s): the two files are not of one directory; restore it, or replace this member by a new one",
 			clusterFile, dir, id.Node, id.Role, id.NodeID)
@@ -97,10 +97,22 @@ func (d *Dir) Binding() *Binding {
 
 // Bind records the cluster, durably, once and for all.
 func (d *Dir) Bind(b Binding) error {
+	return d.record(b, func(have Binding) bool { return false })
+}
+
+// Rebind records the cluster that this node has recovered from the recorded one.
+func (d *Dir) Rebind(b Binding) error {
+	return d.record(b, func(have Binding) bool {
+		return len(b.Ancestors) > 0 && b.Ancestors[len(b.Ancestors)-1] == have.ClusterID
+	})
+}
+
+// record writes a binding, in place of another one only if that may be.
+func (d *Dir) record(b Binding, replaces func(have Binding) bool) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	if m, ok := b.Member(d.id.Node); b.Cluster != d.id.Cluster || !ok || m != d.id.Member() {
+	if b.Cluster != d.id.Cluster || !b.Lists(d.id.Member()) {
 		return refuse(ErrInvalid, "cluster %s does not list this node (%s, %s, id %s)",
 			b.ClusterID, d.id.Node, d.id.Role, d.id.NodeID)
 	}
@@ -113,10 +125,12 @@ func (d *Dir) Bind(b Binding) error {
 		if have.ClusterID == b.ClusterID {
 			return nil
 		}
-		return refuse(ErrBound, "directory %s is bound to cluster %s already and cannot be bound to %s",
-			d.path, have.ClusterID, b.ClusterID)
+		if !replaces(*have) {
+			return refuse(ErrBound, "directory %s is bound to cluster %s already and cannot be bound to %s",
+				d.path, have.ClusterID, b.ClusterID)
+		}
 	}
-	if err := writeFile(d.path, clusterFile, kindCluster, b); err != nil {
+	if err := writeFile(d.path, clusterFile, kindCluster, b.format(), b); err != nil {
 		return err
 	}
 	d.mu.binding = &b

@@ -19,8 +19,14 @@
 //   - [Dir.Bind] records the cluster once. It returns only when the record is
 //     durable; a second call with the same binding does nothing, one with
 //     another binding is refused.
-//   - The cluster id is a function of the cluster's name and of all members'
-//     names, roles and node ids. Every member computes the same one, so no
+//   - A node that joins a cluster later records the cluster's founders and itself.
+//     Who the members are now is in the log, not here.
+//   - [Binding.Recover] gives the survivor of a cluster a new one, with another id,
+//     which names the old one as its ancestor; [Dir.Rebind] records it.
+//   - [Dir.Fence] marks a directory whose node was removed, or left behind by a
+//     recovery. Nothing opens it any more.
+//   - The cluster id is a function of the cluster's name and of all founders'
+//     names, roles and node ids, and of its ancestors. Every founder computes the same one, so no
 //     coordinator hands it out.
 //   - Every refusal is an [Error]: one line that says what is wrong and what to
 //     do, wrapping one of the sentinels in errors.go.
@@ -33,11 +39,15 @@
 //
 // # Format
 //
-// Two JSON files, each written as NAME.tmp, synced, renamed, and the directory
+// Three JSON files, each written as NAME.tmp, synced, renamed, and the directory
 // synced:
 //
 //	identity.json  {"kind": "twofold identity", "format": 1, "body": {...}, "sha256": "..."}
 //	cluster.json   {"kind": "twofold cluster",  "format": 1, "body": {...}, "sha256": "..."}
+//	fence.json     {"kind": "twofold fence",    "format": 2, "body": {...}, "sha256": "..."}
+//
+// The first two have format 2 where they say what format 1 cannot: that the node
+// was formatted to join, or joined, or that the cluster was recovered.
 //
 // The checksum covers kind, format and the body without insignificant white
 // space. The format is read before the checksum, so that a later format may
@@ -45,6 +55,7 @@
 //
 // The cluster id is the first 16 bytes of SHA-256 over: the tag
 // "twofold cluster id 1", the cluster's name, the number of members, and for
-// each member in the order of names its name, role and node id. Strings and ids
+// each member in the order of names its name, role and node id; then, if it was
+// recovered, the tag "recovered from" and each ancestor's id. Strings and ids
 // are preceded by their length, numbers and lengths are 32-bit big endian.
 package identity

@@ -28,6 +28,9 @@ var (
 	ErrLocked = errors.New("identity: directory in use")
 	// ErrBound is returned when the directory is bound to another cluster.
 	ErrBound = errors.New("identity: already bound")
+	// ErrFenced is returned for a directory that the cluster goes on without, for
+	// ever.
+	ErrFenced = errors.New("identity: fenced")
 	// ErrInvalid is returned for a name, role or set of members that cannot be.
 	ErrInvalid = errors.New("identity: invalid")
 )

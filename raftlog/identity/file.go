@@ -15,9 +15,10 @@ import (
 const (
 	kindIdentity = "twofold identity"
 	kindCluster  = "twofold cluster"
+	kindFence    = "twofold fence"
 )
 
-// maxFileBytes bounds what is read of a file. Both files are far smaller.
+// maxFileBytes bounds what is read of a file. All of them are far smaller.
 const maxFileBytes = 64 << 10
 
 // envelope is what both files have in common.
@@ -42,12 +43,12 @@ func (e envelope) sum() (string, error) {
 
 // writeFile makes dir/name with the body in an envelope of its kind. The name
 // has the whole content or does not exist, whatever happens meanwhile.
-func writeFile(dir, name, kind string, body any) error {
+func writeFile(dir, name, kind string, format int, body any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	env := envelope{Kind: kind, Format: Format, Body: raw}
+	env := envelope{Kind: kind, Format: format, Body: raw}
 	if env.SHA256, err = env.sum(); err != nil {
 		return err
 	}
@@ -107,16 +108,16 @@ func readFile(dir, name, kind string, body any) error {
 	if env.Kind != kind {
 		return damaged(dir, name, fmt.Sprintf("its kind is %q, want %q", env.Kind, kind))
 	}
-	if env.Format > Format {
+	if env.Format > formatLater {
 		return refuse(ErrNewerFormat,
 			"%s in directory %s has format %d, and this version knows formats up to %d: run the newer twofold that wrote it",
-			name, dir, env.Format, Format)
+			name, dir, env.Format, formatLater)
 	}
 	sum, err := env.sum()
 	if err != nil {
 		return damaged(dir, name, err.Error())
 	}
-	if sum != env.SHA256 || env.Format != Format {
+	if sum != env.SHA256 || env.Format < Format {
 		return damaged(dir, name, "its checksum does not match")
 	}
 	dec := json.NewDecoder(bytes.NewReader(env.Body))

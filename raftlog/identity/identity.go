@@ -20,8 +20,12 @@ const (
 )
 
 const (
-	// Format is the version of both files that this package writes.
+	// Format is the version of the files of a node that is with its cluster from
+	// the beginning.
 	Format = 1
+	// formatLater is that of the files of a node that joined later, or of a
+	// cluster that was recovered, and of fence.json.
+	formatLater = 2
 	// MaxName bounds node names and cluster names. A node name must fit into
 	// a DNS label, because certificates carry it as one.
 	MaxName = 63
@@ -35,6 +39,9 @@ type Config struct {
 	Node    string
 	Cluster string
 	Role    raftlog.Role
+	// Join makes Init format the directory for a cluster that there is already: it
+	// never takes part in founding one.
+	Join bool
 	// MinFreeBytes is what Init wants free; zero means DefaultMinFreeBytes.
 	MinFreeBytes uint64
 }
@@ -84,6 +91,7 @@ type Identity struct {
 	Role    raftlog.Role `json:"role"`
 	NodeID  NodeID       `json:"node_id"`
 	Created time.Time    `json:"created"`
+	Join    bool         `json:"join,omitempty"` // formatted for a cluster that there is already
 }
 
 // Member is the identity as the members of a binding have it.
@@ -126,8 +134,13 @@ func Init(dir string, cfg Config) (Identity, error) {
 		Role:    cfg.Role,
 		NodeID:  newNodeID(),
 		Created: time.Now().UTC().Truncate(time.Second),
+		Join:    cfg.Join,
 	}
-	if err := writeFile(dir, identityFile, kindIdentity, id); err != nil {
+	format := Format
+	if id.Join {
+		format = formatLater
+	}
+	if err := writeFile(dir, identityFile, kindIdentity, format, id); err != nil {
 		return Identity{}, err
 	}
 	return id, nil
@@ -141,6 +154,9 @@ func Load(dir string, cfg Config) (Identity, error) {
 		return Identity{}, err
 	}
 	id, err := readIdentity(dir)
+	if err == nil {
+		err = checkFence(dir)
+	}
 	if err != nil {
 		return Identity{}, err
 	}

@@ -219,10 +219,10 @@ func TestLoad_OtherFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := strings.Replace(string(good), `"format": 1`, `"format": 2`, 1)
+	newer := strings.Replace(string(good), `"format": 1`, `"format": 3`, 1)
 	writeTestFile(t, path, newer)
 	_, err = identity.Load(dir, config("a"))
-	wantRefusal(t, err, identity.ErrNewerFormat, "format 2", "newer twofold")
+	wantRefusal(t, err, identity.ErrNewerFormat, "format 3", "newer twofold")
 	_, err = identity.Open(dir, config("a"))
 	wantRefusal(t, err, identity.ErrNewerFormat)
 

@@ -22,8 +22,10 @@ type Cluster struct {
 	// Configure may change a member's config before it is opened.
 	Configure func(*raftlog.Config)
 
-	dirs  map[string]string
-	lives int // counts directories
+	root    string
+	dirs    map[string]string
+	joiners map[string]raftlog.Role // members that are not founders
+	lives   int                     // counts directories
 }
 
 // Trio is two data nodes and a witness.
@@ -39,12 +41,12 @@ func NewCluster(t testing.TB, members []raftlog.Member) *Cluster {
 	c := &Cluster{
 		t: t, Net: NewNetwork(), Members: members,
 		Nodes: map[string]*raftlog.Node{}, Machines: map[string]*Machine{}, Clocks: map[string]*Clock{}, dirs: map[string]string{},
+		root: t.TempDir(), joiners: map[string]raftlog.Role{},
 	}
-	root := t.TempDir()
 	for i, m := range members {
 		// Each machine was started at another time.
 		c.Clocks[m.Name] = NewClock(time.Duration(i+1) * time.Hour)
-		c.dirs[m.Name] = filepath.Join(root, m.Name)
+		c.dirs[m.Name] = filepath.Join(c.root, m.Name)
 		if m.Role == raftlog.RoleData {
 			c.Machines[m.Name] = NewMachine()
 		}
@@ -66,10 +68,26 @@ func (c *Cluster) Config(name string) raftlog.Config {
 			cfg.Role = m.Role
 		}
 	}
+	if role, ok := c.joiners[name]; ok {
+		cfg.Role, cfg.Bootstrap, cfg.Join = role, false, true
+	}
 	if c.Configure != nil {
 		c.Configure(&cfg)
 	}
 	return cfg
+}
+
+// Join prepares a new node with an empty directory, under a name of its own or
+// under that of a member that is gone. Open starts it.
+func (c *Cluster) Join(m raftlog.Member) {
+	c.lives++
+	c.dirs[m.Name] = filepath.Join(c.root, fmt.Sprintf("%s-joins-%d", m.Name, c.lives))
+	c.joiners[m.Name] = m.Role
+	c.Clocks[m.Name] = NewClock(time.Duration(c.lives) * time.Minute)
+	delete(c.Machines, m.Name)
+	if m.Role == raftlog.RoleData {
+		c.Machines[m.Name] = NewMachine()
+	}
 }
 
 // Open starts a member and returns its error.
@@ -159,10 +177,8 @@ func (c *Cluster) Crash(name string) {
 // Close closes what runs, and reports every breach of contract.
 func (c *Cluster) Close() {
 	c.t.Helper()
-	for _, m := range c.Members {
-		if c.Nodes[m.Name] != nil {
-			c.Stop(m.Name)
-		}
+	for name := range c.Nodes {
+		c.Stop(name)
 	}
 }
 

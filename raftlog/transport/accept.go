@@ -38,7 +38,11 @@ func (m *Mux) start(raw net.Conn) {
 	from := addrOf(raw.RemoteAddr())
 	if err := m.beginHello(raw, from); err != nil {
 		raw.Close()
-		m.log.write(slog.LevelWarn, "hellos", "", "inbound peer connection dropped",
+		level := slog.LevelWarn
+		if errors.Is(err, ErrClosed) {
+			level = slog.LevelDebug // this node stops
+		}
+		m.log.write(level, "hellos", "", "inbound peer connection dropped",
 			slog.String("from", raw.RemoteAddr().String()), slog.Any("err", err))
 		return
 	}
@@ -47,7 +51,9 @@ func (m *Mux) start(raw net.Conn) {
 		if err := m.welcome(raw); err != nil {
 			m.drop(raw)
 			level := slog.LevelWarn
-			if err == io.EOF { // it changed its mind, as a probe does that has heard enough
+			// It changed its mind, as a probe does that has heard enough, or this
+			// node stops.
+			if err == io.EOF || m.ctx.Err() != nil {
 				level = slog.LevelDebug
 			}
 			m.log.write(level, "hello "+level.String(), "", "inbound peer connection ended in its hello",
@@ -110,6 +116,10 @@ func (m *Mux) welcome(raw net.Conn) error {
 	if !h.Probe {
 		m.heardOf(h)
 	}
+	if h.Kind == streamMeet && m.Binding() != nil {
+		roster := m.Roster() // whoever is unbound needs the addresses
+		answer.Roster = &roster
+	}
 	if err := writeFrame(conn, answer); err != nil {
 		return err
 	}
@@ -152,7 +162,7 @@ func (m *Mux) turnAway(raw, conn net.Conn, answer *hello, refused *Refusal, peer
 // logInbound logs a refusal of an inbound connection. The name in the hello is
 // a log key only if it is a member's.
 func (m *Mux) logInbound(raw net.Conn, refused *Refusal, peer string) {
-	if _, ok := m.cfg.member(peer); !ok {
+	if _, ok := m.known(peer); !ok {
 		peer = ""
 	}
 	if !refused.Transient() {
@@ -182,7 +192,11 @@ func (m *Mux) handOver(raw, conn net.Conn, h *hello) error {
 	}
 	if l := m.consumer(h.Kind); l == nil || !l.push(s) {
 		s.Close()
-		m.log.write(slog.LevelWarn, "queue", h.Node, "inbound stream dropped: nobody takes it",
+		level := slog.LevelWarn
+		if l == nil || m.consumer(h.Kind) != l {
+			level = slog.LevelDebug // the consumer has just gone, as in a planned stop
+		}
+		m.log.write(level, "queue", h.Node, "inbound stream dropped: nobody takes it",
 			slog.Int("kind", int(h.Kind)))
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 type checker struct {
 	cfg     *Config
 	binding *identity.Binding // nil if unbound
+	roster  *Roster
+	fromLog bool // the roster is the log's
 }
 
 // check judges a peer's hello: one that came in (dialled is empty), or the
@@ -19,6 +21,9 @@ type checker struct {
 // these the cluster comes before its members.
 func (c checker) check(h *hello, dialled string, cert certificate) *Refusal {
 	if r := c.checkFormat(h); r != nil {
+		return r
+	}
+	if r := c.checkFence(h); r != nil {
 		return r
 	}
 	if r := c.checkNames(h, dialled); r != nil {
@@ -65,10 +70,23 @@ func (c checker) checkNames(h *hello, dialled string) *Refusal {
 	if h.Node == self {
 		return refusal(CodeMember, "two nodes are named %q: correct the node name of one of them", self)
 	}
-	if _, ok := c.cfg.member(h.Node); !ok {
-		return refusal(CodeMember, "node %q is not among the members that node %s is configured with", h.Node, self)
+	if _, ok := c.roster.find(h.Node); ok {
+		return nil
 	}
-	return nil
+	if c.fromLog {
+		return refusal(CodeMember, "node %q with the identity %s is not a member of cluster %q: it was removed, or not added yet (twofold member list)", h.Node, h.NodeID, h.Cluster)
+	}
+	return refusal(CodeMember, "node %q is not among the members that node %s is configured with", h.Node, self)
+}
+
+// checkFence refuses whoever is still of a cluster that this one was recovered
+// from.
+func (c checker) checkFence(h *hello) *Refusal {
+	if c.binding == nil || !c.binding.DescendsFrom(h.ClusterID) {
+		return nil
+	}
+	return refusal(CodeFenced, "cluster %q was recovered without node %s by an operator's word, and goes on under another id (%s): what node %s has was given up",
+		h.Cluster, h.Node, c.binding.ClusterID, h.Node)
 }
 
 // checkCluster compares the clusters that two bound nodes recorded. A cluster's
@@ -87,9 +105,13 @@ func (c checker) checkCluster(h *hello) *Refusal {
 // the first meeting, is one that cannot become part of the cluster for ever.
 func (c checker) checkConfiguration(h *hello) *Refusal {
 	self := c.cfg.Self.Name
-	if m, _ := c.cfg.member(h.Node); m.Role != h.Role {
+	m, _ := c.roster.find(h.Node)
+	if m.Role != h.Role {
 		return refusal(CodeRole, "node %s was formatted for role %q, but the configuration of node %s says %q: correct the configuration, or format it anew before it joins",
 			h.Node, h.Role, self, m.Role)
+	}
+	if c.fromLog || c.cfg.Join || c.binding != nil && !h.ClusterID.IsZero() {
+		return nil // the log says who the members are
 	}
 	theirs, ours := listMembers(h.Members), listMembers(c.cfg.plainMembers())
 	if theirs != ours {
@@ -107,7 +129,7 @@ func (c checker) checkIdentity(h *hello) *Refusal {
 		}
 		return refusal(CodeNotMet, "node %s has not met all members yet", self)
 	}
-	recorded, _ := c.binding.Member(h.Node)
+	recorded, _ := c.roster.find(h.Node)
 	if recorded.NodeID != h.NodeID {
 		return refusal(CodeNodeID,
 			"node %s was formatted anew (its id is %s, the cluster recorded %s): it cannot rejoin under its old name; bring its old directory back, or replace the member by a new one",

@@ -76,6 +76,11 @@ type Config struct {
 	// Bind records the binding that Meet finds and returns once it is durable.
 	// It is needed if Binding is nil; identity.Dir.Bind is made for it.
 	Bind func(identity.Binding) error
+	// Roster is the last one that the log gave, or nil.
+	Roster *Roster
+	// Join says that the directory was formatted for a cluster that there is
+	// already. The node waits until it is added, and founds nothing.
+	Join bool
 	// Format is the range of log and state formats that this node can work
 	// with; the zero value means 1. It is compared, not understood.
 	Format Range
@@ -171,8 +176,11 @@ func (c Config) checkBinding() error {
 	if c.Binding.Cluster != c.ClusterName {
 		return fmt.Errorf("this node is bound to cluster %q, but the configuration says %q", c.Binding.Cluster, c.ClusterName)
 	}
-	if m, ok := c.Binding.Member(c.Self.Name); !ok || m != c.Self {
+	if !c.Binding.Lists(c.Self) {
 		return fmt.Errorf("the recorded cluster does not list this node (%s, id %s)", c.Self.Name, c.Self.NodeID)
+	}
+	if c.Roster != nil || c.Binding.Joined != nil || len(c.Binding.Ancestors) > 0 {
+		return nil // the log says who the members are
 	}
 	recorded, configured := listMembers(c.Binding.Members), listMembers(c.plainMembers())
 	if recorded != configured {

@@ -72,7 +72,16 @@ func (m *Mux) dialStream(ctx context.Context, member string, kind raftlog.Stream
 // the member's hello, and the refusal if either node refuses. If then returns an
 // error, or did not make a stream, the connection ends with converse.
 func (m *Mux) converse(ctx context.Context, member string, kind raftlog.StreamKind, then func(conn, raw net.Conn, h *hello, refused *Refusal) error) error {
-	raw, err := m.connect(ctx, member)
+	to, ok := m.known(member)
+	if !ok || member == m.cfg.Self.Name {
+		return fmt.Errorf("%q is not another member", member)
+	}
+	return m.converseWith(ctx, to, kind, then)
+}
+
+// converseWith is converse with a node that need not be a member yet.
+func (m *Mux) converseWith(ctx context.Context, to Known, kind raftlog.StreamKind, then func(conn, raw net.Conn, h *hello, refused *Refusal) error) error {
+	raw, err := m.connect(ctx, to.Member)
 	if err != nil {
 		return err
 	}
@@ -87,7 +96,7 @@ func (m *Mux) converse(ctx context.Context, member string, kind raftlog.StreamKi
 	// A cancelled context ends whatever read or write is going on. The deadline
 	// of the hello is set before, so that it does not undo this one.
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
-	err = m.exchange(ctx, raw, member, kind, then)
+	err = m.exchange(ctx, raw, to, kind, then)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -100,7 +109,8 @@ func (m *Mux) converse(ctx context.Context, member string, kind raftlog.StreamKi
 	return err
 }
 
-func (m *Mux) exchange(ctx context.Context, raw net.Conn, member string, kind raftlog.StreamKind, then func(conn, raw net.Conn, h *hello, refused *Refusal) error) error {
+func (m *Mux) exchange(ctx context.Context, raw net.Conn, to Known, kind raftlog.StreamKind, then func(conn, raw net.Conn, h *hello, refused *Refusal) error) error {
+	member := to.Name
 	conn, cert, err := m.secure(ctx, raw, member)
 	if err != nil {
 		return err
@@ -117,7 +127,8 @@ func (m *Mux) exchange(ctx context.Context, raw net.Conn, member string, kind ra
 		malformed.By = m.cfg.Self.Name
 		return malformed
 	}
-	refused := m.judgeAnswer(h, member, kind, cert)
+	m.noteOutcast(h, member)
+	refused := m.judgeAnswer(h, to, kind, cert)
 	m.noteForeign(member, m.foreignness(h, member, refused))
 	if refused == nil {
 		m.heardOf(h)
@@ -131,11 +142,11 @@ func (m *Mux) exchange(ctx context.Context, raw net.Conn, member string, kind ra
 // judgeAnswer returns the refusal of either node, or nil. The other's comes
 // first, because it says more than that the two do not fit; but what a Meet
 // draws conclusions from is judged here in any case.
-func (m *Mux) judgeAnswer(h *hello, member string, kind raftlog.StreamKind, cert certificate) *Refusal {
+func (m *Mux) judgeAnswer(h *hello, to Known, kind raftlog.StreamKind, cert certificate) *Refusal {
 	if h.Refused != nil && (kind != streamMeet || h.Refused.Code != CodeNodeID) {
 		return h.Refused
 	}
-	own := m.checker().check(h, member, cert)
+	own := m.judge(to, h).check(h, to.Name, cert)
 	if own == nil && h.Kind != kind {
 		own = refusal(CodeMalformed, "node %s answers for kind %d when asked for %d", h.Node, h.Kind, kind)
 	}
@@ -147,11 +158,7 @@ func (m *Mux) judgeAnswer(h *hello, member string, kind raftlog.StreamKind, cert
 }
 
 // connect opens the TCP connection to a member, resolving its address anew.
-func (m *Mux) connect(ctx context.Context, member string) (net.Conn, error) {
-	to, ok := m.cfg.member(member)
-	if !ok || member == m.cfg.Self.Name {
-		return nil, fmt.Errorf("%q is not another member", member)
-	}
+func (m *Mux) connect(ctx context.Context, to Member) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
 	stop := context.AfterFunc(m.ctx, cancel)

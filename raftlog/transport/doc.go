@@ -29,6 +29,11 @@
 //     their own durable records. A member that was wiped or was given a wrong
 //     directory is thereby no danger to a node that has its place: it is alone
 //     against the cluster, as are several of them that do not agree.
+//   - Who belongs to the cluster is the [Roster], a committed configuration of the
+//     log, once there is one; until then it is what the config and the binding say.
+//     Whoever is not in it is refused, and its streams are cut. A node that is
+//     refused by a newer configuration than it knows, or by a cluster that was
+//     recovered from its own, is out for ever: [ErrRemoved], [ErrFenced].
 //   - A stream is an ordinary net.Conn. Over TLS a write that timed out breaks it
 //     for good (crypto/tls), so a deadline that passes means: close and redial.
 //   - Host names are resolved at each dial. Nothing is cached.
@@ -52,6 +57,10 @@
 //   - A majority is bound to one cluster and refuses this node's configuration
 //     (its cluster name, its role, its list of members): [ErrStranger].
 //   - Otherwise: wait, say for whom, and ask again.
+//
+// A node that was formatted to join never founds a cluster. It waits until a bound
+// member has its identity in the roster, and takes cluster and roster from that
+// member. [Mux.Identify] is how the cluster learns the identity to add.
 //
 // No two clusters can have a quorum out of one set of machines: a node binds
 // once, and bound nodes speak only with the very ids and the cluster id that

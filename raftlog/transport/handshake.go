@@ -45,8 +45,15 @@ func (m *Mux) ownHello(raw net.Conn, kind raftlog.StreamKind, to string) *hello 
 		Members:  m.cfg.plainMembers(),
 		Probe:    m.ln == nil,
 	}
-	if b := m.Binding(); b != nil {
-		h.ClusterID, h.Members = b.ClusterID, b.Members
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.mu.binding; b != nil {
+		h.ClusterID, h.Members, h.Ancestors, h.Joined = b.ClusterID, b.Members, b.Ancestors, b.Joined != nil
+	} else {
+		h.Join = m.cfg.Join
+	}
+	if m.mu.roster != nil {
+		h.ConfigIndex = m.mu.roster.Index
 	}
 	return h
 }

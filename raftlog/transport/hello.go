@@ -18,6 +18,9 @@ const magic = "TWOFOLD1"
 // frameHeader is the magic and the length.
 const frameHeader = len(magic) + 4
 
+// maxAddr bounds a member's address: a host name, a port and some more.
+const maxAddr = 300
+
 // maxRole bounds the role's name in a hello.
 const maxRole = 16
 
@@ -30,19 +33,26 @@ var errNotOurs = errors.New("not a twofold hello")
 
 // hello is what a node says of itself on each connection.
 type hello struct {
-	Protocol  Range              `json:"protocol"`
-	Format    Range              `json:"format"`
-	Kind      raftlog.StreamKind `json:"kind"`
-	Cluster   string             `json:"cluster"`
-	ClusterID identity.ClusterID `json:"cluster_id"` // empty if unbound
-	Node      string             `json:"node"`
-	NodeID    identity.NodeID    `json:"node_id"`
-	Role      raftlog.Role       `json:"role"`
-	Wanted    string             `json:"wanted"` // whom the sender takes the receiver for
-	Addrs     []netip.Addr       `json:"addrs"`
-	Members   []identity.Member  `json:"members"` // without ids if unbound
-	Refused   *Refusal           `json:"refused,omitempty"`
-	Probe     bool               `json:"probe,omitempty"` // of a Meet: the sender takes no calls yet
+	Protocol  Range                `json:"protocol"`
+	Format    Range                `json:"format"`
+	Kind      raftlog.StreamKind   `json:"kind"`
+	Cluster   string               `json:"cluster"`
+	ClusterID identity.ClusterID   `json:"cluster_id"` // empty if unbound
+	Node      string               `json:"node"`
+	NodeID    identity.NodeID      `json:"node_id"`
+	Role      raftlog.Role         `json:"role"`
+	Wanted    string               `json:"wanted"` // whom the sender takes the receiver for
+	Addrs     []netip.Addr         `json:"addrs"`
+	Members   []identity.Member    `json:"members"` // without ids if unbound
+	Refused   *Refusal             `json:"refused,omitempty"`
+	Joined    bool                 `json:"joined,omitempty"` // the node is not among Members, the founders
+	Join      bool                 `json:"join,omitempty"`   // unbound, and waits to be added
+	Ancestors []identity.ClusterID `json:"ancestors,omitempty"`
+	// ConfigIndex is the entry of the committed configuration that this node
+	// judges by; zero as long as it knows of none.
+	ConfigIndex uint64  `json:"config_index,omitempty"`
+	Roster      *Roster `json:"roster,omitempty"` // in the answer to a Meet of a member
+	Probe       bool    `json:"probe,omitempty"`  // of a Meet: the sender takes no calls yet
 }
 
 // verdict is the dialler's last word.
@@ -55,7 +65,10 @@ func (h *hello) binding() (*identity.Binding, error) {
 	if h.ClusterID.IsZero() {
 		return nil, nil
 	}
-	b := identity.Binding{Cluster: h.Cluster, ClusterID: h.ClusterID, Members: h.Members}
+	b := identity.Binding{Cluster: h.Cluster, ClusterID: h.ClusterID, Members: h.Members, Ancestors: h.Ancestors}
+	if h.Joined {
+		b = b.Join(identity.Member{Name: h.Node, Role: h.Role, NodeID: h.NodeID})
+	}
 	if err := b.Validate(); err != nil {
 		return nil, err
 	}
@@ -105,6 +118,14 @@ func (h *hello) validateMembers() error {
 			return errors.New("role too long")
 		}
 	}
+	if len(h.Ancestors) > identity.MaxAncestors {
+		return fmt.Errorf("%d ancestors", len(h.Ancestors))
+	}
+	if h.Roster != nil {
+		if err := h.Roster.validate(); err != nil {
+			return err
+		}
+	}
 	b, err := h.binding()
 	if err != nil {
 		return err
@@ -112,7 +133,7 @@ func (h *hello) validateMembers() error {
 	if b == nil {
 		return nil
 	}
-	if m, ok := b.Member(h.Node); !ok || m.NodeID != h.NodeID {
+	if m, ok := b.Member(h.Node); !h.Joined && (!ok || m.NodeID != h.NodeID) {
 		return errors.New("a binding that does not list its own node")
 	}
 	return nil

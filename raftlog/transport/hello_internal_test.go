@@ -115,7 +115,7 @@ func FuzzDecodeHello(f *testing.F) {
 		// The judge must stand it too.
 		cfg := Config{Self: identity.Member{Name: "b"}, ClusterName: "c", Members: []Member{{Name: "a", Role: "data"}, {Name: "b", Role: "data"}}}
 		cfg.setDefaults()
-		checker{cfg: &cfg}.check(h, "", certificate{})
+		checker{cfg: &cfg, roster: foundingRoster(&cfg, nil)}.check(h, "", certificate{})
 	})
 }
 

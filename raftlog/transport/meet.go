@@ -16,9 +16,11 @@ import (
 
 // heard is what one member answered in one round of Meet.
 type heard struct {
-	id      identity.NodeID
-	binding *identity.Binding // nil if the member is unbound
-	err     error             // set if there was no answer that counts
+	id       identity.NodeID
+	binding  *identity.Binding // nil if the member is unbound
+	admitted bool              // the member is bound, and has this very node among the members
+	roster   *Roster           // what it says of them then
+	err      error             // set if there was no answer that counts
 }
 
 // Meet makes this node a member of its cluster, unless it is one already, and
@@ -95,7 +97,7 @@ func (m *Mux) meetRound(ctx context.Context) (done bool, err error) {
 	if ctx.Err() != nil {
 		return false, nil
 	}
-	b, err := decide(m.cfg.ClusterName, m.cfg.Self, answers)
+	b, err := decide(&m.cfg, answers)
 	if err != nil {
 		return false, err
 	}
@@ -116,6 +118,11 @@ func (m *Mux) meetRound(ctx context.Context) (done bool, err error) {
 	m.mu.Lock()
 	m.mu.binding = b
 	m.mu.Unlock()
+	for _, answer := range answers {
+		if answer.admitted && answer.roster != nil && answer.binding.ClusterID == b.ClusterID {
+			m.SetRoster(*answer.roster)
+		}
+	}
 	m.cfg.Logger.Info("all members have met", slog.String("cluster", b.Cluster), slog.String("cluster_id", b.ClusterID.String()))
 	return true, nil
 }
@@ -124,9 +131,10 @@ func (m *Mux) meetRound(ctx context.Context) (done bool, err error) {
 // It shows each one to seen as it comes, one at a time.
 func (m *Mux) askAll(ctx context.Context, seen func(heard)) map[Member]heard {
 	var mu sync.Mutex
-	answers := make(map[Member]heard, len(m.cfg.Members))
+	answers := map[Member]heard{}
 	var wg sync.WaitGroup
-	for _, p := range m.cfg.Members {
+	for _, k := range m.Roster().Members {
+		p := k.Member
 		if p.Name == m.cfg.Self.Name {
 			continue
 		}
@@ -151,9 +159,13 @@ func (m *Mux) ask(ctx context.Context, member string) heard {
 		if refused != nil && (refused.Code != CodeNodeID || h.ClusterID.IsZero()) {
 			return refused
 		}
+		if h.Join {
+			return fmt.Errorf("node %s was formatted with --join, to be added to a cluster that there is already", h.Node)
+		}
 		var err error
 		answer.id = h.NodeID
 		answer.binding, err = h.binding()
+		answer.admitted, answer.roster = refused == nil && answer.binding != nil, h.Roster
 		return err
 	})
 	if err != nil {
@@ -167,18 +179,21 @@ func (m *Mux) ask(ctx context.Context, member string) heard {
 // logMeeting tells for whom the node waits, and who is not whom the cluster
 // knows.
 func (m *Mux) logMeeting(answers map[Member]heard, b *identity.Binding) {
-	for _, p := range m.cfg.Members {
-		answer, ok := answers[p]
-		if !ok {
-			continue
-		}
+	if b == nil && m.cfg.Join {
+		m.log.write(slog.LevelInfo, "join", "", "waiting to be added: twofold member add, or replace, at a member of the cluster",
+			slog.String("identity", m.cfg.Self.NodeID.String()))
+	}
+	for _, p := range sortedMembers(answers) {
+		answer := answers[p]
 		if answer.err != nil && b == nil {
 			m.log.write(slog.LevelInfo, "waiting", p.Name, "waiting for member "+p.Name+" at "+p.Addr, slog.Any("err", answer.err))
 		}
 		if b == nil || answer.err != nil {
 			continue
 		}
-		if recorded, _ := b.Member(p.Name); recorded.NodeID != answer.id {
+		if recorded, ok := b.Member(p.Name); !ok || b.Joined != nil {
+			continue // the log says who they are
+		} else if recorded.NodeID != answer.id {
 			m.log.write(slog.LevelWarn, "anew", p.Name, "member was formatted anew and is not part of the cluster any more",
 				slog.String("node_id", answer.id.String()), slog.String("recorded", recorded.NodeID.String()))
 		}
@@ -187,8 +202,9 @@ func (m *Mux) logMeeting(answers map[Member]heard, b *identity.Binding) {
 
 // decide draws the conclusion from one round: the node's binding, or nil to wait,
 // or an error that waiting does not mend. See "First meeting" in doc.go.
-func decide(cluster string, self identity.Member, answers map[Member]heard) (*identity.Binding, error) {
-	var found *identity.Binding
+func decide(cfg *Config, answers map[Member]heard) (*identity.Binding, error) {
+	self := cfg.Self
+	var found, admits *identity.Binding
 	var foundAt, strangerAt, strangerID string
 	members := []identity.Member{self}
 	complete := true
@@ -207,25 +223,40 @@ func decide(cluster string, self identity.Member, answers map[Member]heard) (*id
 				ErrDisagree, foundAt, found.ClusterID, p.Name, answer.binding.ClusterID)
 		}
 		found, foundAt = answer.binding, p.Name
-		if listed, _ := found.Member(self.Name); listed != self {
+		if answer.admitted {
+			admits = answer.binding
+		} else if listed, _ := found.Member(self.Name); listed != self {
 			strangerAt, strangerID = p.Name, listed.NodeID.String()
 		}
 	}
+	if cfg.Join {
+		return joined(self, admits), nil
+	}
 	if strangerAt != "" {
-		return nil, fmt.Errorf("%w: the cluster of node %s knows node %s by the id %s, and this directory has %s: it was formatted after the cluster was formed and cannot join under this name; bring the old directory back, or replace the member by a new one",
+		return nil, fmt.Errorf("%w: the cluster of node %s knows node %s by the id %s, and this directory has %s: it was formatted after the cluster was formed and cannot join under this name; bring the old directory back, or replace the member by a new one (twofold init --join, then twofold member replace)",
 			ErrFormattedAnew, strangerAt, self.Name, strangerID, self.NodeID)
 	}
 	if found != nil {
-		return found, nil
+		return joined(self, found), nil
 	}
 	if !complete {
 		return nil, nil
 	}
-	b, err := identity.NewBinding(cluster, members)
+	b, err := identity.NewBinding(cfg.ClusterName, members)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDisagree, err)
 	}
 	return &b, nil
+}
+
+// joined is the binding that a node records when a member of the cluster has it
+// among the members, or nil.
+func joined(self identity.Member, admits *identity.Binding) *identity.Binding {
+	if admits == nil {
+		return nil
+	}
+	b := admits.Join(self)
+	return &b
 }
 
 // sortedMembers gives errors that do not depend on the order of a map.

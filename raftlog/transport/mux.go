@@ -28,8 +28,9 @@ type Mux struct {
 		sync.Mutex
 		closed    bool
 		binding   *identity.Binding     // nil until met; set once
+		roster    *Roster               // nil until the log has said who the members are
 		conns     map[net.Conn]struct{} // every TCP connection, to close it
-		peers     map[string]*peerState // one per other member, fixed keys
+		peers     map[string]*peerState // one per other member
 		listeners map[raftlog.StreamKind]*listener
 		hellos    int                // inbound, not over
 		helloFrom map[netip.Addr]int // the same by address; no zero entries
@@ -52,14 +53,14 @@ func newMux(cfg Config) (*Mux, error) {
 		}
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.mu.binding = cfg.Binding
+	m.mu.binding, m.mu.roster = cfg.Binding, cfg.Roster
 	m.mu.conns = make(map[net.Conn]struct{})
 	m.mu.peers = make(map[string]*peerState)
 	m.mu.listeners = make(map[raftlog.StreamKind]*listener)
 	m.mu.helloFrom = make(map[netip.Addr]int)
-	for _, p := range cfg.Members {
+	for _, p := range m.rosterLocked().Members {
 		if p.Name != cfg.Self.Name {
-			m.mu.peers[p.Name] = new(peerState)
+			m.mu.peers[p.Name] = newPeerState()
 		}
 	}
 	return m, nil
@@ -111,7 +112,11 @@ func (m *Mux) Binding() *identity.Binding {
 }
 
 // checker returns the judge of hellos as of now.
-func (m *Mux) checker() checker { return checker{cfg: &m.cfg, binding: m.Binding()} }
+func (m *Mux) checker() checker {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return checker{cfg: &m.cfg, binding: m.mu.binding, roster: m.rosterLocked(), fromLog: m.mu.roster != nil}
+}
 
 // Listener returns the inbound streams of a kind. Calls with the same kind
 // return the same listener until it is closed.

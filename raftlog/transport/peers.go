@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -28,14 +29,16 @@ type PeerInfo struct {
 
 // peerState is what the Mux keeps per other member, under Mux.mu.
 type peerState struct {
+	open    map[*stream]struct{}
 	addrs   []netip.Addr
 	format  Range
 	remote  netip.Addr // where the last stream led
-	streams int        // open, both directions
 	problem string
 	metUs   bool // it sent a Meet since this process started
 	foreign *foreign
 }
+
+func newPeerState() *peerState { return &peerState{open: map[*stream]struct{}{}} }
 
 // PeerInfo returns what is known of another member. The result is false for a
 // name that is not another member's.
@@ -49,12 +52,12 @@ func (m *Mux) PeerInfo(name string) (PeerInfo, bool) {
 	info := PeerInfo{
 		Addrs:     slices.Clone(p.addrs),
 		Format:    p.format,
-		Connected: p.streams > 0,
+		Connected: len(p.open) > 0,
 		Insecure:  m.tls == nil && !p.remote.IsLoopback() && m.cfg.InsecurePeers,
 		Problem:   p.problem,
 	}
 	if m.mu.binding != nil {
-		member, _ := m.mu.binding.Member(name)
+		member, _ := m.rosterLocked().find(name)
 		info.NodeID = member.NodeID
 	}
 	return info, true
@@ -69,13 +72,17 @@ func (m *Mux) admit(conn, raw net.Conn, h *hello) (*stream, error) {
 		return nil, ErrClosed
 	}
 	p := m.mu.peers[h.Node]
-	if p.streams >= MaxStreamsPerPeer {
+	if k, ok := m.rosterLocked().find(h.Node); p == nil || !ok || k.NodeID != h.NodeID {
+		return nil, fmt.Errorf("node %s was removed during its hello", h.Node)
+	}
+	if len(p.open) >= MaxStreamsPerPeer {
 		return nil, ErrBusy
 	}
-	p.streams++
 	p.addrs, p.format, p.problem, p.foreign = h.Addrs, h.Format, "", nil
 	p.remote = addrOf(raw.RemoteAddr())
-	return &stream{Conn: conn, m: m, raw: raw, peer: h.Node}, nil
+	s := &stream{Conn: conn, m: m, raw: raw, peer: h.Node, state: p}
+	p.open[s] = struct{}{}
+	return s, nil
 }
 
 // release gives the place of a closed stream back.
@@ -83,7 +90,7 @@ func (m *Mux) release(s *stream) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.mu.conns, s.raw)
-	m.mu.peers[s.peer].streams--
+	delete(s.state.open, s)
 }
 
 // crowded reports that no further stream with the member would be admitted.
@@ -91,7 +98,7 @@ func (m *Mux) crowded(member string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.mu.peers[member]
-	return p != nil && p.streams >= MaxStreamsPerPeer
+	return p != nil && len(p.open) >= MaxStreamsPerPeer
 }
 
 // heardOf notes what a member said of itself in a hello that led to no stream.

@@ -31,6 +31,7 @@ const (
 	CodeKind        Code = "kind"        // unknown kind of stream
 	CodeNoConsumer  Code = "no-consumer" // nobody takes streams of this kind
 	CodeBusy        Code = "busy"        // a limit is reached
+	CodeFenced      Code = "fenced"      // of a cluster that this one was recovered from
 )
 
 // Refusal is why one node would not speak with another.

@@ -28,13 +28,18 @@ func (m *Mux) foreignness(h *hello, member string, refused *Refusal) *foreign {
 		return nil
 	}
 	if b := m.Binding(); b != nil {
-		if h.ClusterID == b.ClusterID {
+		if h.ClusterID == b.ClusterID || b.DescendsFrom(h.ClusterID) {
 			return nil
 		}
 		return &foreign{h.Cluster, h.ClusterID, refused}
 	}
 	switch refused.Code {
-	case CodeCluster, CodeRole, CodeMember, CodeMembers:
+	case CodeMember, CodeMembers:
+		if m.cfg.Join {
+			return nil // it was not added yet
+		}
+		return &foreign{h.Cluster, h.ClusterID, refused}
+	case CodeCluster, CodeRole:
 		return &foreign{h.Cluster, h.ClusterID, refused}
 	}
 	return nil
@@ -72,8 +77,9 @@ func (m *Mux) noteForeign(member string, f *foreign) {
 	}
 }
 
-// majority is how many of the configured members decide.
-func (m *Mux) majority() int { return len(m.cfg.Members)/2 + 1 }
+// majority is how many of the members, this node among them, decide; the caller
+// holds the lock.
+func (m *Mux) majority() int { return (len(m.mu.peers)+1)/2 + 1 }
 
 // stranger words the error; the caller holds the lock.
 func (m *Mux) stranger(names []string, f *foreign) error {
@@ -90,8 +96,8 @@ func (m *Mux) stranger(names []string, f *foreign) error {
 func (m *Mux) Fatal() <-chan error { return m.fatal }
 
 // Probe asks the other members whether this node can be one of them, before
-// anything of it is opened. Its error is [ErrFormattedAnew], [ErrDisagree] or
-// [ErrStranger], or a mistake in the configuration. A member that does not
+// anything of it is opened. Its error is [ErrFormattedAnew], [ErrDisagree],
+// [ErrStranger], [ErrRemoved] or [ErrFenced], or a mistake in the configuration. A member that does not
 // answer is no error: Probe waits only a moment for it if the answers that there
 // are will do, and never longer than ProbeTimeout. It neither listens nor logs.
 func Probe(ctx context.Context, cfg Config) error {
@@ -114,7 +120,7 @@ func Probe(ctx context.Context, cfg Config) error {
 	if cfg.Binding != nil {
 		return nil
 	}
-	_, err = decide(cfg.ClusterName, cfg.Self, answers)
+	_, err = decide(&m.cfg, answers)
 	return err
 }
 
@@ -122,12 +128,14 @@ func Probe(ctx context.Context, cfg Config) error {
 // perhaps more than once, when so many answered well that the others cannot make a
 // stranger of a bound node.
 func (m *Mux) probeAll(ctx context.Context, enough func()) map[Member]heard {
-	doubtful := len(m.cfg.Members) - 1
+	m.mu.Lock()
+	doubtful, majority := len(m.mu.peers), m.majority()
+	m.mu.Unlock()
 	return m.askAll(ctx, func(answer heard) {
 		if answer.err == nil {
 			doubtful--
 		}
-		if m.cfg.Binding != nil && doubtful < m.majority() {
+		if m.cfg.Binding != nil && doubtful < majority {
 			enough()
 		}
 	})

@@ -22,6 +22,7 @@ type stream struct {
 	m        *Mux
 	raw      net.Conn // TCP
 	peer     string
+	state    *peerState
 	once     sync.Once
 }
 

@@ -21,6 +21,7 @@ type Raft struct {
 	last           prometheus.Gauge
 	isLeader       prometheus.Gauge
 	leaderChanges  prometheus.Counter
+	protected      prometheus.Gauge
 	leaderless     prometheus.Gauge
 	stalled        prometheus.Gauge
 	stalls         prometheus.Counter
@@ -42,13 +43,14 @@ func NewRaft(reg prometheus.Registerer) (*Raft, error) {
 		last:          gauge("twofold_raft_last_index", "Highest log index on this node's disk."),
 		isLeader:      gauge("twofold_raft_is_leader", "1 while this node leads its term, else 0."),
 		leaderChanges: counter("twofold_raft_leader_changes_total", "Changes of the known leader since the process started."),
+		protected:     gauge("twofold_raft_protected", "1 while whatever was acknowledged survives the loss of any one machine, as far as this node knows, else 0."),
 		leaderless:    gauge("twofold_raft_leaderless", "1 while no leader has been known for longer than an election takes, else 0."),
 		stalled:       gauge("twofold_raft_disk_stalled", "1 while this node stands aside because its disk does not answer, else 0."),
 		stalls:        counter("twofold_raft_disk_stalls_total", "How often this node stood aside because its disk did not answer."),
 		free:          gauge("twofold_raft_disk_free_bytes", "Bytes that are free on the disk of this node's directory."),
 	}
 	return m, register(reg, m.appendDuration, m.appendBytes, m.term, m.commit, m.applied,
-		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.stalled, m.stalls, m.free)
+		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.stalled, m.stalls, m.free, m.protected)
 }
 
 // ObserveAppend notes one append to the log, fsync included.
@@ -101,5 +103,12 @@ func (m *Raft) SetDiskFree(bytes uint64) {
 func (m *Raft) LeaderChanged() {
 	if m != nil {
 		m.leaderChanges.Inc()
+	}
+}
+
+// SetProtected notes whether the loss of any one machine would lose nothing.
+func (m *Raft) SetProtected(protected bool) {
+	if m != nil {
+		m.protected.Set(boolean(protected))
 	}
 }

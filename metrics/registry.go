@@ -45,3 +45,7 @@ func boolean(b bool) float64 {
 	}
 	return 0
 }
+
+func gaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+}

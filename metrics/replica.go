@@ -20,6 +20,39 @@ type Replica struct {
 	free          *prometheus.GaugeVec
 	skew          *prometheus.GaugeVec
 	duplicates    duplicates
+	catchUp       catchUp
+}
+
+// catchUp are the collectors of states that go from node to node, by direction:
+// given, taken.
+type catchUp struct {
+	active *prometheus.GaugeVec
+	bytes  *prometheus.GaugeVec
+	left   *prometheus.GaugeVec
+}
+
+func newCatchUp() catchUp {
+	c := catchUp{
+		active: gaugeVec("twofold_replica_catchup_active", "1 while a state is brought from node to node, else 0.", "direction"),
+		bytes:  gaugeVec("twofold_replica_catchup_bytes", "Bytes that went over the network for that since the process started.", "direction"),
+		left:   gaugeVec("twofold_replica_catchup_left_seconds", "Estimate of the time that is left of it, -1 if there is none.", "direction"),
+	}
+	for _, direction := range []string{"given", "taken"} { // so that both are shown from the start
+		c.active.WithLabelValues(direction)
+		c.bytes.WithLabelValues(direction)
+		c.left.WithLabelValues(direction).Set(-1)
+	}
+	return c
+}
+
+// SetCatchUp notes how far the transfers of one direction are.
+func (m *Replica) SetCatchUp(direction string, active bool, bytes uint64, left float64) {
+	if m == nil {
+		return
+	}
+	m.catchUp.active.WithLabelValues(direction).Set(boolean(active))
+	m.catchUp.bytes.WithLabelValues(direction).Set(float64(bytes))
+	m.catchUp.left.WithLabelValues(direction).Set(left)
 }
 
 // reads are the collectors of reads by the way they took.
@@ -103,11 +136,13 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 			Help: "By how much another data node's wall clock is ahead of this node's.",
 		}, []string{"peer"}),
 		duplicates: newDuplicates(),
+		catchUp:    newCatchUp(),
 	}
 	d := &m.duplicates
 	return m, register(reg, m.batchOps, m.batchBytes, m.batchDuration, m.applyDuration, m.forwarded,
 		m.reads.byWay, m.reads.wait, m.inodes, m.dataBytes, m.peerLag, m.free, m.skew,
-		d.records, d.bytes, d.limit, d.evicted, d.hits)
+		d.records, d.bytes, d.limit, d.evicted, d.hits,
+		m.catchUp.active, m.catchUp.bytes, m.catchUp.left)
 }
 
 // ObserveBatch notes one batch that was proposed and has been committed.

@@ -37,6 +37,8 @@ const (
 
 	// DefaultKeepLogBytes is how much of the log stays after compaction.
 	DefaultKeepLogBytes = 256 << 20
+	// DefaultMaxLogBytes is how much of it is kept for members that are away.
+	DefaultMaxLogBytes = 4 << 30
 )
 
 // Timing holds the durations of a node. Zero fields get defaults that depend
@@ -150,6 +152,7 @@ type Metrics interface {
 	ObserveAppend(bytes int, d time.Duration)
 	SetState(term, commit, applied, last uint64, isLeader bool)
 	LeaderChanged()
+	SetProtected(protected bool)
 	// Stalled is called when the node stalls and when it is back.
 	Stalled(bool)
 	// Leaderless is called when the quorum is lost and when it is back.
@@ -161,6 +164,7 @@ type noMetrics struct{}
 func (noMetrics) ObserveAppend(int, time.Duration)                      {}
 func (noMetrics) SetState(term, commit, applied, last uint64, led bool) {}
 func (noMetrics) LeaderChanged()                                        {}
+func (noMetrics) SetProtected(bool)                                     {}
 func (noMetrics) Stalled(bool)                                          {}
 func (noMetrics) Leaderless(bool)                                       {}
 
@@ -200,6 +204,13 @@ type Config struct {
 	// KeepLogBytes is how much of the log compaction leaves, at least;
 	// DefaultKeepLogBytes if zero.
 	KeepLogBytes uint64
+	// MaxLogBytes is how much of it is kept for members that are away;
+	// DefaultMaxLogBytes if zero. A member that is away for longer is given a
+	// state instead, and with a witness that lets go the volume is not protected.
+	MaxLogBytes uint64
+	// Failpoint is told of each step of an installation before it is taken: tests
+	// crash there. It may be nil.
+	Failpoint func(step string)
 	// Tight tells that this node's disk is short of space: compaction then leaves
 	// no more than a part of KeepLogBytes, and is due earlier. nil means never.
 	Tight  func() bool
@@ -219,11 +230,17 @@ func (c *Config) setDefaults() {
 	if c.KeepLogBytes == 0 {
 		c.KeepLogBytes = DefaultKeepLogBytes
 	}
+	if c.MaxLogBytes == 0 {
+		c.MaxLogBytes = max(DefaultMaxLogBytes, c.KeepLogBytes)
+	}
 	if c.Tight == nil {
 		c.Tight = func() bool { return false }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Failpoint == nil {
+		c.Failpoint = func(string) {}
 	}
 	if c.Metrics == nil {
 		c.Metrics = noMetrics{}
@@ -245,6 +262,9 @@ func (c *Config) validate() error {
 	}
 	if c.Net == nil {
 		return errors.New("no net")
+	}
+	if c.MaxLogBytes < c.KeepLogBytes {
+		return fmt.Errorf("MaxLogBytes %d is below KeepLogBytes %d", c.MaxLogBytes, c.KeepLogBytes)
 	}
 	if len(c.Members) == 0 || len(c.Members) > maxMembers {
 		return fmt.Errorf("%d members; 1 to %d are possible", len(c.Members), maxMembers)

@@ -22,7 +22,7 @@ const (
 	controlRelease byte = 4 // lets a candidate off the promise to the sender (rule R6)
 
 	pingBytes = 56 // and the name
-	pongBytes = 88
+	pongBytes = 96
 
 	flagWants byte = 1 << 0 // of a ping
 
@@ -60,6 +60,7 @@ type pong struct {
 	Applied   Index
 	Durable   Index
 	LogBytes  uint64
+	First     Index         // first entry of its log
 	Promise   time.Duration // length of the member's promises
 	Lease     time.Duration // granted, from the ping's instant on; 0 for none
 }
@@ -133,7 +134,7 @@ func encodePong(b *[pongBytes]byte, seq uint64, p pong) {
 	}
 	for i, v := range []uint64{
 		seq, uint64(p.Term), uint64(p.Last), uint64(p.Commit), uint64(p.Delivered), uint64(p.Applied), uint64(p.Durable), p.LogBytes,
-		uint64(p.Promise.Microseconds()), uint64(p.Lease.Microseconds()),
+		uint64(p.Promise.Microseconds()), uint64(p.Lease.Microseconds()), uint64(p.First),
 	} {
 		binary.BigEndian.PutUint64(b[8+8*i:], v)
 	}
@@ -158,6 +159,7 @@ func decodePong(b *[pongBytes]byte) (seq uint64, p pong, err error) {
 	if !ok || !ok2 {
 		return 0, p, errors.New("raftlog: a pong has a length of time out of range")
 	}
+	p.First = Index(at(10))
 	return at(0), p, nil
 }
 

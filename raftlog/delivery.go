@@ -23,6 +23,9 @@ type delivery struct {
 	stopped chan struct{}
 	once    sync.Once
 
+	// commit is held while entries are handed over.
+	commit sync.Mutex
+
 	mu struct {
 		sync.Mutex
 		queue []Entry
@@ -79,9 +82,8 @@ func (d *delivery) run() {
 			return
 		default:
 		}
-		batch, wait := d.take()
-		if len(batch) > 0 {
-			d.sm.Commit(batch)
+		more, wait := d.deliver()
+		if more {
 			continue
 		}
 		var timer <-chan time.Time
@@ -96,6 +98,29 @@ func (d *delivery) run() {
 			return
 		}
 	}
+}
+
+// deliver hands over what is visible. If that is nothing it says for how long at
+// most that will be so, if something waits.
+func (d *delivery) deliver() (some bool, wait time.Duration) {
+	d.commit.Lock()
+	defer d.commit.Unlock()
+	batch, wait := d.take()
+	if len(batch) > 0 {
+		d.sm.Commit(batch)
+	}
+	return len(batch) > 0, wait
+}
+
+// reset forgets what waits, and returns when nothing is being handed over: the
+// state is replaced by one that has all of it.
+func (d *delivery) reset() {
+	d.commit.Lock()
+	defer d.commit.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.queue, d.mu.bytes = nil, 0
+	signal(d.room)
 }
 
 // take takes what is visible off the queue. If that is nothing while something

@@ -101,12 +101,21 @@
 // Every data node puts down a marker (index, term, configuration) after its state
 // was flushed; it is what raft takes for a snapshot and where delivery begins
 // after a restart, but for entries that the state machine then reports as durable
-// already. The leader learns the data nodes' durable indexes by pings and puts the
-// lowest of them into the log now and then: the watermark. A node cuts its log up
-// to the lower of its own marker and the watermark, and leaves KeepLogBytes. So
-// what a data node lacks is in every other member's log, the witness's too, and no
-// snapshot is ever sent: InstallSnapshot is refused at both ends. The log grows as
-// long as a data node is away.
+// already. The leader learns by pings how far the members are and puts it into the
+// log now and then: the watermark, for all members and for the data nodes alone. A
+// data node cuts its log below its own marker, never further (rule M2), and keeps
+// what a member lacks, or KeepLogBytes if that is more; a witness keeps what a data
+// node lacks (W1). Both let go of it beyond MaxLogBytes. See Status.Protection for
+// what that means (W2).
+//
+// # Catching up without the log
+//
+// A follower that no log leads on for is given a state, by the StateMachine
+// (CatchUp), and then a marker without contents, which is what becomes of raft's
+// InstallSnapshot: see bring.go for the leader's side, install.go for the
+// follower's, pin.go for what the leader keeps meanwhile. A witness sends no state
+// and takes the marker alone (W5). What is not ahead of everything that a node has
+// is refused (M4).
 //
 // raft remembers a marker by the index it asked for, which may be that of a
 // barrier, above what the state machine can have reached. That is harmless: raft
@@ -155,13 +164,15 @@
 //	propose, per proposal  Propose      outcome             its Proposal
 //	nudger, per member     Nudge        nothing to tell     one message in flight
 //	transfer               transfer     outcome             raft's transfer
+//	whileLeading           sendState    its end, lead lost  that call's context
 //
 // and those of hashicorp/raft. Open's and the others' are counted in Node.tasks;
 // Close waits for them. Locks: Node.tasks is taken first, then any one of
 // rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, delivery.mu, markers.mu, membership.mu,
 // stalls.mu, each for itself; under them leases.mu, and under it promises.mu. rounds.mu and
 // nudger.mu are held while Node.tasks is taken. No lock is
-// held across disk access; link.mu is held across the write of a ping, which is
+// held across disk access, but for markers.write, which keeps the making of markers
+// apart, and delivery.commit, which is held across StateMachine.Commit; link.mu is held across the write of a ping, which is
 // too small to block.
 //
 // StateMachine.Commit is called from the delivery goroutine, Flush from its
@@ -170,23 +181,26 @@
 // # Format
 //
 // Log: the first byte of a command entry's data is its kind. 1: the rest is the
-// application's. 2: a watermark, 8 bytes big-endian. Any other: written by a newer
+// application's. 2: a watermark, two indexes of 8 bytes big-endian: all members, data
+// nodes. Any other: written by a newer
 // version; delivery stops there and the node fails.
 //
 // Directory: see package logstore; and "marker", one line of JSON and one with
-// its CRC-32C, replaced by a rename.
+// its CRC-32C, replaced by a rename. Version 2 may name an installed state's index
+// and a pending marker (install.go).
 //
 // Control streams: a ping is 56 bytes and a name: version 2, type (1 asks how the
 // member is, 3 gives a lease back, 4 lets the named member off the promise to the
 // sender), flags (1 asks for a lease), length of the name (0 but in type 4), 4 zero
 // bytes, and, 8 bytes big-endian each: sequence number, the sender's term, length
 // of its promises in microseconds, a random number of its process, its clock in
-// nanoseconds, its applied index. A pong is 88 bytes: version 2, type 2, role (0
+// nanoseconds, its applied index. A pong is 96 bytes: version 2, type 2, role (0
 // data, 1 witness), flags (1 leader, 2 ready, 4 its disk does not answer, 8 cannot take the lead), 4 zero
 // bytes, and, 8 bytes big-endian each: sequence number, term, last index, commit
 // index, delivered index, applied index, durable index, log bytes, length of its
 // promises in microseconds, length of the lease granted in microseconds, from the
-// ping's clock on, 0 for none. A stream ends at the first message that is not so.
+// ping's clock on, 0 for none, and first index of the
+// log. A stream ends at the first message that is not so.
 //
 // Raft streams are hashicorp/raft's, but that the address in the header of a
 // request is a stamp of 24 bytes: version 1, flags (1 asks for a promise), 6 zero

@@ -18,11 +18,14 @@ type fsm struct {
 	fail      func(error)       // told of an integrity error
 	committed func([]*raft.Log) // told of entries after they were queued
 
-	configured func(*raft.Log) // told of each configuration that is committed
+	configured func(*raft.Log)     // told of each configuration that is committed
+	install    func(*marker) error // puts a staged state in place
+	marks      *markers
 	stalls     *stalls
 
 	delivered atomic.Uint64 // last index that was queued for delivery or skipped
-	watermark atomic.Uint64 // lowest durable index of the data nodes
+	watermark atomic.Uint64 // all members hold the entries up to here
+	dataMark  atomic.Uint64 // all data nodes have their effects on disk
 	broken    error         // after it, nothing is delivered any more
 }
 
@@ -43,7 +46,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		}
 		e := Entry{Index: Index(l.Index), Term: Term(l.Term)}
 		if l.Type == raft.LogCommand {
-			data, mark, err := decodeFrame(l.Data)
+			data, marks, err := decodeFrame(l.Data)
 			if err != nil {
 				f.broken = fmt.Errorf("log entry %d: %w", l.Index, err)
 				f.fail(f.broken)
@@ -51,7 +54,8 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 				continue
 			}
 			e.Data = data
-			f.raiseWatermark(mark)
+			raise(&f.watermark, marks.all)
+			raise(&f.dataMark, marks.data)
 		}
 		if l.Type == raft.LogConfiguration {
 			f.configured(l)
@@ -77,16 +81,30 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 // exist: a state machine without it would not count configuration entries.
 func (f *fsm) StoreConfiguration(uint64, raft.Configuration) {}
 
-// raiseWatermark never lowers it: durable indexes do not fall.
-func (f *fsm) raiseWatermark(mark Index) {
-	if uint64(mark) > f.watermark.Load() {
-		f.watermark.Store(uint64(mark))
+// raise never lowers a mark: durable indexes do not fall.
+func raise(mark *atomic.Uint64, to Index) {
+	if uint64(to) > mark.Load() {
+		mark.Store(uint64(to))
 	}
 }
 
-// Restore is refused: a state comes from its own disk and from the log only.
+// Restore puts the state in place that was staged for the marker which raft
+// has just taken from a leader. Raft's main goroutine waits for it.
 func (f *fsm) Restore(r io.ReadCloser) error {
-	return errors.Join(errors.New("raftlog: snapshots are not restored"), r.Close())
+	err := r.Close()
+	m := f.marks.takeIncoming()
+	if m == nil {
+		return errors.Join(errors.New("raftlog: no marker was taken"), err)
+	}
+	if f.broken != nil {
+		return f.broken
+	}
+	if err := f.install(m); err != nil {
+		return err
+	}
+	f.skip = max(f.skip, Index(m.Installed))
+	f.delivered.Store(m.Index)
+	return nil
 }
 
 // Snapshot returns a marker to be; see markerSink.
@@ -111,7 +129,8 @@ func (s fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 	if !ok {
 		return fmt.Errorf("raftlog: unexpected snapshot sink %T", sink)
 	}
-	ms.m.Watermark = s.f.watermark.Load()
+	ms.own = true
+	ms.m.Watermark, ms.m.DataMark = s.f.watermark.Load(), s.f.dataMark.Load()
 	if s.f.sm == nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"errors"
 	"time"
 
 	"twofold/raftlog/logstore"
@@ -13,15 +14,20 @@ const (
 	watermarkEntries = 5000
 )
 
-// keeper does the housekeeping of the log once per PingInterval: it proposes
-// watermarks as the leader, writes markers and cuts the log.
+// keeper does the housekeeping of the log once per PingInterval: it looks after the
+// protection, proposes watermarks as the leader, writes markers and cuts the log.
 func (n *Node) keeper() {
 	tick := time.NewTicker(n.cfg.Timing.PingInterval)
 	defer tick.Stop()
 	k := keep{n: n, markAt: time.Now()}
 	for {
+		k.watchProtection()
 		k.watermark()
 		k.marker()
+		if err := n.markers.settle(); err != nil {
+			n.fail(err)
+			return
+		}
 		if err := n.compact(); err != nil {
 			return // reported by the store; the node is done for
 		}
@@ -39,26 +45,30 @@ type keep struct {
 	markAt    time.Time // of the last watermark
 	markIndex Index     // of the last watermark's own entry
 	appended  uint64    // bytes appended at the time of the last marker
+
+	said *Protection // as it was last reported
 }
 
-// watermark proposes the lower of the data nodes' durable indexes, if it moved
-// far enough, if the log is long, or if it moved and some time has passed. An
-// idle cluster proposes nothing: its last watermark's own entry must have
-// become durable, and something after it.
+// watermark proposes how far the members are, if it moved far enough, if the log
+// is long, or if it moved and some time has passed. An idle cluster proposes
+// nothing: its last watermark's own entry must have become durable, and something
+// after it.
 func (k *keep) watermark() {
 	n := k.n
 	if _, ok := n.ready(); !ok {
 		return
 	}
-	lowest, ok := n.lowestDurable()
-	mark := Index(n.fsm.watermark.Load())
-	if !ok || lowest <= mark || lowest <= k.markIndex {
+	m := n.marks()
+	all, data := Index(n.fsm.watermark.Load()), Index(n.fsm.dataMark.Load())
+	moved := m.all > all && m.all > k.markIndex || m.data > data && m.data > k.markIndex
+	if !moved {
 		return
 	}
-	if lowest-mark < watermarkEntries && n.store.Bytes() < n.keepBytes() && time.Since(k.markAt) < n.cfg.Timing.WatermarkInterval {
+	far := m.all >= all+watermarkEntries || m.data >= data+watermarkEntries
+	if !far && n.store.Bytes() < n.keepBytes() && time.Since(k.markAt) < n.cfg.Timing.WatermarkInterval {
 		return
 	}
-	p := n.propose(encodeWatermark(lowest))
+	p := n.propose(encodeWatermark(m))
 	select {
 	case <-p.Done():
 		if p.Err() == nil {
@@ -68,27 +78,36 @@ func (k *keep) watermark() {
 	}
 }
 
-// lowestDurable returns the lowest index up to which every member surely needs
-// the log no more, and false if one of them never reported since this process
-// started: for a data node the index up to which its state is durable, for a
-// witness the committed part of its own log. Neither falls, so that an old report
-// is true. The witness counts, since without a snapshot it can come back only by
-// the log, and without the witness the loss of a data node would be the end of
-// the quorum.
-func (n *Node) lowestDurable() (Index, bool) {
-	lowest, _ := n.sm.Durable()
+// marks returns how far the members are: a data node up to where its state is
+// durable, a witness up to the committed part of its own log. Each says so
+// itself. None of it falls, so that an old report is true; of a member that was
+// never heard of since this process started, what the log says holds on. The
+// witness counts for all, since the log is its cheapest way back.
+func (n *Node) marks() marks {
+	var m marks
+	m.data, _ = n.sm.Durable()
+	m.all = m.data
+	dataKnown, allKnown := true, true
 	for _, l := range n.peers() {
 		p, at := l.state()
-		if at.IsZero() {
-			return 0, false
+		switch {
+		case l.peer.Role == RoleWitness:
+			allKnown = allKnown && !at.IsZero()
+			m.all = min(m.all, p.Commit, p.Last)
+		default:
+			dataKnown, allKnown = dataKnown && !at.IsZero(), allKnown && !at.IsZero()
+			m.all, m.data = min(m.all, p.Durable), min(m.data, p.Durable)
 		}
-		held := p.Durable
-		if l.peer.Role == RoleWitness {
-			held = min(p.Commit, p.Last)
-		}
-		lowest = min(lowest, held)
 	}
-	return lowest, true
+	if !dataKnown {
+		m.data = 0
+	}
+	if !allKnown {
+		m.all = 0
+	}
+	m.all = max(m.all, Index(n.fsm.watermark.Load()))
+	m.data = max(m.data, Index(n.fsm.dataMark.Load()))
+	return m
 }
 
 // marker has the state flushed and a marker written when enough was appended
@@ -119,4 +138,10 @@ func (n *Node) compact() error {
 
 // WriteMarker makes the state durable and notes how far it came, so that a
 // restart begins there. The keeper does it by itself now and then.
-func (n *Node) WriteMarker() error { return n.raft.Snapshot().Error() }
+func (n *Node) WriteMarker() error {
+	if !n.marking.beginWrite() {
+		return errors.New("raftlog: a state is being installed")
+	}
+	defer n.marking.endWrite()
+	return n.raft.Snapshot().Error()
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -16,7 +17,7 @@ import (
 
 const (
 	markerFile    = "marker"
-	markerVersion = 1
+	markerVersion = 2
 )
 
 // marker says how far a node's own disk has the effects of the log, so that
@@ -27,8 +28,16 @@ type marker struct {
 	Index       uint64
 	Term        uint64
 	Watermark   uint64
+	DataMark    uint64
 	ConfigIndex uint64
 	Servers     []raft.Server
+	// Installed is the index of the state that was installed together with this
+	// marker, until the log goes as far: the log may end before it. On a witness
+	// it is the marker's own index.
+	Installed uint64 `json:",omitempty"`
+	// Pending is the marker that holds instead of this one as soon as the state
+	// is the one that it names: see install.
+	Pending *marker `json:",omitempty"`
 }
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
@@ -51,8 +60,8 @@ func readMarker(dir string) (*marker, error) {
 	if err := json.Unmarshal(body, m); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
 	}
-	if m.Version != markerVersion {
-		return nil, fmt.Errorf("raftlog: %s has version %d, this program knows %d", path, m.Version, markerVersion)
+	if m.Version < 1 || m.Version > markerVersion {
+		return nil, fmt.Errorf("raftlog: %s has version %d, this program knows 1 to %d", path, m.Version, markerVersion)
 	}
 	return m, nil
 }
@@ -63,7 +72,9 @@ func checksumLine(body []byte) string {
 
 // writeMarker replaces the marker atomically and durably.
 func writeMarker(dir string, m *marker) error {
-	body, err := json.Marshal(m)
+	out := *m
+	out.Version = markerVersion
+	body, err := json.Marshal(&out)
 	if err != nil {
 		return err
 	}
@@ -88,13 +99,20 @@ func writeMarker(dir string, m *marker) error {
 
 // markers is the snapshot store of hashicorp/raft.
 type markers struct {
-	dir    string
+	dir string
+	// admit judges a marker that another node sent; see Node.admit.
+	admit func(*marker) error
+	// last returns the last index of the log.
+	last   func() uint64
 	stalls *stalls
 
-	mu struct {
+	// write serialises changes of the file. It is taken before mu.
+	write sync.Mutex
+	mu    struct {
 		sync.Mutex
-		start *marker // what raft is told at its start; nil for nothing
-		index Index   // of the last marker on disk: the log must reach down to it
+		current  *marker // nil for nothing: what raft begins with, and what a leader sends
+		incoming *marker // one that another node sent, between Close and Restore
+		index    Index   // of the last marker on disk: the log must reach down to it
 	}
 }
 
@@ -108,37 +126,78 @@ func (s *markers) limit() Index {
 	return s.mu.index
 }
 
-// List tells raft where to begin.
-func (s *markers) List() ([]*raft.SnapshotMeta, error) {
+// begin sets the marker that raft begins with.
+func (s *markers) begin(m *marker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.mu.start
-	if m == nil {
-		return nil, nil
+	s.mu.current = m
+}
+
+// now returns the current marker, nil if there is none. It is not changed.
+func (s *markers) now() *marker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.current
+}
+
+// replace writes m and makes it the current marker.
+func (s *markers) replace(m *marker) error {
+	end := s.stalls.begin(opMarker)
+	err := writeMarker(s.dir, m)
+	end()
+	if err != nil {
+		return fmt.Errorf("raftlog: writing the marker: %w", err)
 	}
-	return []*raft.SnapshotMeta{{
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.current, s.mu.index = m, Index(m.Index)
+	return nil
+}
+
+func (m *marker) id() string { return fmt.Sprintf("%d-%d", m.Term, m.Index) }
+
+// meta is m as raft sees it.
+func (m *marker) meta(id string) *raft.SnapshotMeta {
+	return &raft.SnapshotMeta{
 		Version:            1,
-		ID:                 fmt.Sprintf("%d-%d", m.Term, m.Index),
+		ID:                 id,
 		Index:              m.Index,
 		Term:               m.Term,
 		Configuration:      raft.Configuration{Servers: m.Servers},
 		ConfigurationIndex: m.ConfigIndex,
-	}}, nil
+	}
 }
 
-// Open is refused: a marker has no contents that could be sent.
+// List tells raft where to begin, and a leader what it can send.
+func (s *markers) List() ([]*raft.SnapshotMeta, error) {
+	m := s.now()
+	if m == nil {
+		return nil, nil
+	}
+	return []*raft.SnapshotMeta{m.meta(m.id())}, nil
+}
+
+// Open returns the marker that a leader sends or, with the ID of a sink that
+// took one, that one. A marker has no contents.
 func (s *markers) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	return nil, nil, fmt.Errorf("raftlog: marker %s has no contents", id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.mu.current
+	if in := s.mu.incoming; in != nil && incomingID(in) == id {
+		m = in
+	}
+	if m == nil {
+		return nil, nil, fmt.Errorf("raftlog: there is no marker %s", id)
+	}
+	return m.meta(id), io.NopCloser(strings.NewReader("")), nil
 }
 
-// Create begins a marker for an entry that was handed to the state machine.
-// InstallSnapshot, the other caller in hashicorp/raft, never gets through the
-// transport.
+func incomingID(m *marker) string { return "incoming-" + m.id() }
+
+// Create begins a marker: for an entry that was handed to the state machine
+// (fsmSnapshot.Persist says so), or one that another node sends.
 func (s *markers) Create(_ raft.SnapshotVersion, index, term uint64, c raft.Configuration, configIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
-	return &markerSink{s: s, m: marker{
-		Version: markerVersion, Index: index, Term: term,
-		ConfigIndex: configIndex, Servers: c.Servers,
-	}}, nil
+	return &markerSink{s: s, m: marker{Index: index, Term: term, ConfigIndex: configIndex, Servers: c.Servers}}, nil
 }
 
 // markerSink is one marker in the making: fsmSnapshot.Persist fills it in,
@@ -146,10 +205,11 @@ func (s *markers) Create(_ raft.SnapshotVersion, index, term uint64, c raft.Conf
 type markerSink struct {
 	s    *markers
 	m    marker
+	own  bool // of this node's own state; set by fsmSnapshot.Persist
 	done bool
 }
 
-func (k *markerSink) ID() string { return fmt.Sprintf("%d-%d", k.m.Term, k.m.Index) }
+func (k *markerSink) ID() string { return incomingID(&k.m) }
 
 func (k *markerSink) Write(b []byte) (int, error) {
 	return 0, errors.New("raftlog: a marker has no contents")
@@ -160,23 +220,57 @@ func (k *markerSink) Cancel() error {
 	return nil
 }
 
-// Close writes the marker, unless the one on disk is as far already.
+// Close writes the marker, unless the one on disk is as far already. One that
+// another node sent is only judged: fsm.Restore goes on with it.
 func (k *markerSink) Close() error {
 	if k.done {
 		return nil
 	}
 	k.done = true
-	if Index(k.m.Index) <= k.s.limit() {
-		return nil
+	if k.own {
+		return k.s.put(&k.m)
 	}
-	end := k.s.stalls.begin(opMarker)
-	err := writeMarker(k.s.dir, &k.m)
-	end()
-	if err != nil {
-		return fmt.Errorf("raftlog: writing the marker: %w", err)
+	if err := k.s.admit(&k.m); err != nil {
+		return err
 	}
 	k.s.mu.Lock()
-	k.s.mu.index = Index(k.m.Index)
-	k.s.mu.Unlock()
+	defer k.s.mu.Unlock()
+	k.s.mu.incoming = &k.m
 	return nil
+}
+
+// put writes a marker of this node's own state.
+func (s *markers) put(m *marker) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	if Index(m.Index) <= s.limit() {
+		return nil
+	}
+	if old := s.now(); old != nil && old.Installed > s.last() {
+		m.Installed = old.Installed
+	}
+	return s.replace(m)
+}
+
+// settle drops the permission for the log to end before the state, once it no
+// longer does.
+func (s *markers) settle() error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	m := s.now()
+	if m == nil || m.Installed == 0 || s.last() < m.Installed {
+		return nil
+	}
+	settled := *m
+	settled.Installed = 0
+	return s.replace(&settled)
+}
+
+// takeIncoming returns the marker that is to be installed now.
+func (s *markers) takeIncoming() *marker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.mu.incoming
+	s.mu.incoming = nil
+	return m
 }

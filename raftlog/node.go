@@ -46,6 +46,10 @@ type Node struct {
 	readyTerm atomic.Uint64 // the term whose barrier was delivered here
 	fired     time.Time     // observer's: the contact that the watchdog fired for
 
+	pins    pins
+	marking marking
+	started atomic.Bool // what belongs to the node is complete
+
 	slots        chan struct{} // one per proposal in flight
 	transferring atomic.Bool
 	transferTerm atomic.Uint64 // raft may send TimeoutNow in that term

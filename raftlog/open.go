@@ -51,8 +51,10 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 	n.membership = newMembership(n.members, n.fail)
 	n.stalls = newStalls(&cfg.Timing)
 	n.markers.stalls = n.stalls
+	n.markers.admit = n.admit
+	n.markers.last = func() uint64 { last, _ := n.store.LastIndex(); return last } // reads memory, never fails
 	n.openLeases()
-	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, configured: n.membership.delivered, stalls: n.stalls}
+	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, configured: n.membership.delivered, install: n.install, marks: n.markers, stalls: n.stalls}
 	if err := n.openDisk(); err != nil {
 		cancel()
 		return nil, err
@@ -105,6 +107,7 @@ func (n *Node) openDisk() error {
 		SegmentBytes: n.cfg.LogSegmentBytes,
 		FS:           n.cfg.LogFS,
 		KeepBytes:    n.cfg.KeepLogBytes,
+		MaxBytes:     n.cfg.MaxLogBytes,
 		Tight:        n.cfg.Tight,
 		Clamp:        n.clamp,
 		Committed:    n.fsm.delivered.Load,
@@ -125,11 +128,22 @@ func (n *Node) openDisk() error {
 	return nil
 }
 
-// clamp is the highest index that may be cut from the log here: this node needs
-// what is above its own marker to start again, the other data nodes what is
-// above the watermark.
-func (n *Node) clamp() uint64 {
-	return min(uint64(n.markers.limit()), n.fsm.watermark.Load())
+// clamp tells how much of the log may be cut: free, what nobody needs, and may,
+// what can be done without if the log is too long. A data node never cuts what
+// its own state lacks on disk (M2), nor what a follower continues from. It keeps
+// its log for everybody, the witness for the data nodes (W1).
+func (n *Node) clamp() (free, may uint64) {
+	if own := uint64(n.markers.limit()); own > 0 {
+		may = own - 1 // raft looks the marker's own entry up
+	}
+	if n.started.Load() {
+		may = min(may, uint64(n.pinned()))
+	}
+	free = n.fsm.watermark.Load()
+	if n.cfg.Role == RoleWitness {
+		free = max(free, n.fsm.dataMark.Load())
+	}
+	return free, may
 }
 
 // recoverMarker decides where raft begins to deliver, and refuses what does not
@@ -139,12 +153,16 @@ func (n *Node) recoverMarker() error {
 	if err != nil {
 		return err
 	}
+	if m, err = n.settleInstall(m); err != nil {
+		return err
+	}
 	first, _ := n.store.FirstIndex() // these two read memory and never fail
 	last, _ := n.store.LastIndex()
 	if m != nil {
 		n.markers.mu.index = Index(m.Index)
 		n.fsm.watermark.Store(m.Watermark)
-		if m.Index > last {
+		n.fsm.dataMark.Store(m.DataMark)
+		if m.Index > last && !m.excuses(m.Index, last) {
 			return fmt.Errorf("%w: the log in %s ends at %d, but %d was applied: the log was lost", ErrCorrupt, n.cfg.Dir, last, m.Index)
 		}
 	} else if first > 1 {
@@ -154,16 +172,10 @@ func (n *Node) recoverMarker() error {
 		n.beginAt(m)
 		return nil
 	}
+	if err := n.checkState(m, first, last); err != nil {
+		return err
+	}
 	durable, term := n.sm.Durable()
-	if uint64(durable) > last {
-		return fmt.Errorf("%w: the log in %s ends at %d, but the state is of %d: the log was lost, or belongs to another state", ErrCorrupt, n.cfg.Dir, last, durable)
-	}
-	if uint64(durable)+1 < first {
-		return fmt.Errorf("%w: the state is of %d, but the log in %s begins at %d: the state was lost, or belongs to another log; this node has to be replaced", ErrCorrupt, durable, n.cfg.Dir, first)
-	}
-	if t, ok := n.store.Term(uint64(durable)); ok && Term(t) != term {
-		return fmt.Errorf("%w: entry %d is of term %d in the log and of term %d in the state", ErrCorrupt, durable, t, term)
-	}
 	n.fsm.skip = durable
 	if m != nil && Index(m.Index) > durable {
 		// The state is older than the marker says, but the log still reaches
@@ -181,9 +193,24 @@ func (n *Node) recoverMarker() error {
 	return nil
 }
 
+// checkState holds the state against the log.
+func (n *Node) checkState(m *marker, first, last uint64) error {
+	durable, term := n.sm.Durable()
+	if uint64(durable) > last && !m.excuses(uint64(durable), last) {
+		return fmt.Errorf("%w: the log in %s ends at %d, but the state is of %d: the log was lost, or belongs to another state", ErrCorrupt, n.cfg.Dir, last, durable)
+	}
+	if uint64(durable)+1 < first {
+		return fmt.Errorf("%w: the state is of %d, but the log in %s begins at %d: the state was lost, or belongs to another log; this node has to be replaced", ErrCorrupt, durable, n.cfg.Dir, first)
+	}
+	if t, ok := n.store.Term(uint64(durable)); ok && Term(t) != term {
+		return fmt.Errorf("%w: entry %d is of term %d in the log and of term %d in the state", ErrCorrupt, durable, t, term)
+	}
+	return nil
+}
+
 // beginAt has raft deliver from the entry after the marker.
 func (n *Node) beginAt(m *marker) {
-	n.markers.mu.start = m
+	n.markers.begin(m)
 	// What the state has already may have been shown.
 	n.leases.mu.released = n.fsm.skip
 	if m != nil {
@@ -239,12 +266,13 @@ func (n *Node) wireTransport() {
 	n.trans.transferring = n.transferring.Load
 	n.trans.caughtUp = n.Nudge
 	n.trans.listed = n.membership.lists
+	n.trans.role = n.role
+	n.trans.sendState = n.sendState
 	if n.cfg.Role == RoleWitness {
 		n.trans.gate = newGate(n.cfg.Timing.CampaignGrace)
 		n.trans.gate.lastLog = func() (index, term uint64) {
 			index = n.raft.LastIndex()
-			term, _ = n.store.Term(index)
-			return index, term
+			return index, n.termAt(index)
 		}
 		n.trans.gate.contact = func() (t time.Time) { return n.raft.LastContact() }
 	}
@@ -256,7 +284,7 @@ func (n *Node) bootstrap(c *raft.Config) error {
 	if err != nil {
 		return fmt.Errorf("raftlog: %w", err)
 	}
-	if last, _ := n.store.LastIndex(); exists && last > 0 {
+	if last, _ := n.store.LastIndex(); exists && (last > 0 || n.markers.now() != nil) {
 		return nil
 	}
 	fresh, err := n.vote.Fresh()
@@ -285,10 +313,7 @@ func (n *Node) bootstrap(c *raft.Config) error {
 
 // beginMembers takes the members from the log.
 func (n *Node) beginMembers() error {
-	n.markers.mu.Lock()
-	start := n.markers.mu.start
-	n.markers.mu.Unlock()
-	if err := n.membership.begin(n.store, start); err != nil {
+	if err := n.membership.begin(n.store, n.markers.now()); err != nil {
 		return err
 	}
 	if name, ok := n.membership.unknown(); ok && !n.cfg.Join { // who joins reads old news first
@@ -302,6 +327,7 @@ func (n *Node) start() {
 	n.control = newControlServer(n.cfg.Net.Listener(StreamControl), n.answer)
 	n.raft.RegisterObserver(raft.NewObserver(n.signals, false, nil))
 	n.refresh()
+	n.started.Store(true)
 	n.trans.start()
 	n.control.start()
 	n.syncPeers()

@@ -8,17 +8,23 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// The log is cut below both, the own marker and the watermark.
+// What nobody needs is up to the members; what may go is up to the own marker,
+// whose entry stays.
 func TestClamp(t *testing.T) {
-	for _, c := range []struct{ marker, watermark, want uint64 }{
-		{0, 0, 0}, {10, 0, 0}, {0, 10, 0}, {10, 20, 10}, {20, 10, 10},
+	for _, c := range []struct {
+		role                           Role
+		marker, all, data, free, atAll uint64
+	}{
+		{RoleData, 0, 0, 0, 0, 0}, {RoleData, 10, 0, 0, 0, 9}, {RoleData, 10, 20, 30, 20, 9},
+		{RoleWitness, 20, 10, 15, 15, 19}, {RoleWitness, 20, 0, 0, 0, 19},
 	} {
-		n := &Node{markers: &markers{}, fsm: &fsm{}, leases: &leases{}}
+		n := &Node{markers: &markers{}, fsm: &fsm{}, leases: &leases{}, cfg: Config{Role: c.role}}
 		n.markers.mu.index = Index(c.marker)
-		n.fsm.raiseWatermark(Index(c.watermark))
-		n.fsm.raiseWatermark(0) // never lowers it
-		if got := n.clamp(); got != c.want {
-			t.Errorf("marker %d, watermark %d: clamp %d, want %d", c.marker, c.watermark, got, c.want)
+		raise(&n.fsm.watermark, Index(c.all))
+		raise(&n.fsm.watermark, 0) // never lowers it
+		raise(&n.fsm.dataMark, Index(c.data))
+		if free, may := n.clamp(); free != c.free || may != c.atAll {
+			t.Errorf("%+v: free %d, may %d", c, free, may)
 		}
 	}
 }
@@ -47,15 +53,18 @@ func TestTrim(t *testing.T) {
 
 // The frames in the log are part of its format.
 func TestFrame_Golden(t *testing.T) {
-	app, mark := encodeApp([]byte("ab")), encodeWatermark(0x0102030405060708)
-	if !bytes.Equal(app, []byte{1, 'a', 'b'}) || !bytes.Equal(mark, []byte{2, 1, 2, 3, 4, 5, 6, 7, 8}) {
+	app, mark := encodeApp([]byte("ab")), encodeWatermark(marks{0x0102030405060708, 9})
+	if !bytes.Equal(app, []byte{1, 'a', 'b'}) || !bytes.Equal(mark, []byte{2, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 9}) {
 		t.Fatalf("% x, % x", app, mark)
 	}
-	if data, w, err := decodeFrame(app); err != nil || w != 0 || string(data) != "ab" {
+	if data, w, err := decodeFrame(app); err != nil || w != (marks{}) || string(data) != "ab" {
 		t.Errorf("%q %d %v", data, w, err)
 	}
-	if data, w, err := decodeFrame(mark); err != nil || w != 0x0102030405060708 || data != nil {
+	if data, w, err := decodeFrame(mark); err != nil || w != (marks{0x0102030405060708, 9}) || data != nil {
 		t.Errorf("%q %d %v", data, w, err)
+	}
+	if _, w, err := decodeFrame([]byte{2, 0, 0, 0, 0, 0, 0, 0, 7}); err != nil || w != (marks{7, 7}) {
+		t.Errorf("a watermark of the first version: %d %v", w, err)
 	}
 	if data, _, err := decodeFrame([]byte{1}); err != nil || data == nil {
 		t.Errorf("an empty application entry: %v %v", data, err)
@@ -77,10 +86,10 @@ func TestControl_Golden(t *testing.T) {
 	if seq, got, err := readPing(bytes.NewReader(in)); err != nil || seq != 7 || got != q {
 		t.Errorf("%d %+v %v", seq, got, err)
 	}
-	p := pong{Role: RoleWitness, Leader: true, Ready: true, Term: 1, Last: 2, Commit: 3, Delivered: 4, Applied: 5, Durable: 6, LogBytes: 7, Promise: 8 * time.Microsecond, Lease: 9 * time.Microsecond}
+	p := pong{Role: RoleWitness, Leader: true, Ready: true, Term: 1, Last: 2, Commit: 3, Delivered: 4, Applied: 5, Durable: 6, LogBytes: 7, Promise: 8 * time.Microsecond, Lease: 9 * time.Microsecond, First: 10}
 	var b [pongBytes]byte
 	encodePong(&b, 9, p)
-	want := [pongBytes]byte{0: 2, 1: 2, 2: 1, 3: 3, 15: 9, 23: 1, 31: 2, 39: 3, 47: 4, 55: 5, 63: 6, 71: 7, 79: 8, 87: 9}
+	want := [pongBytes]byte{0: 2, 1: 2, 2: 1, 3: 3, 15: 9, 23: 1, 31: 2, 39: 3, 47: 4, 55: 5, 63: 6, 71: 7, 79: 8, 87: 9, 95: 10}
 	if b != want {
 		t.Errorf("% x", b)
 	}

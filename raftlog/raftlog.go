@@ -36,6 +36,7 @@ const (
 	StreamRaft    StreamKind = 1 // hashicorp/raft's own messages
 	StreamControl StreamKind = 2 // pings of this package: term, indexes
 	StreamPeer    StreamKind = 3 // opaque to this package: the application's
+	StreamCatchUp StreamKind = 4 // the same: states on their way
 )
 
 // Net connects a node with the other members by name. Both ends of a stream

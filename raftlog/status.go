@@ -16,11 +16,14 @@ type Status struct {
 	Delivered Index // last entry that was handed to the state machine
 	Applied   Index // zero on a witness
 	Durable   Index // zero on a witness
-	Watermark Index // every data node is durable up to here
+	Watermark Index // every member holds the log up to here, data nodes as state
+	DataMark  Index // every data node is durable up to here
 	LogBytes  uint64
 	Stalled   error // why this node stands aside; nil if its disk answers
 	Lease     LeaseStatus
 	Peers     []PeerStatus // by name
+
+	Protection Protection
 }
 
 // LeaseStatus is what a node knows of leases.
@@ -56,6 +59,7 @@ type PeerStatus struct {
 	Ready     bool
 	Stalled   bool // its disk does not answer
 	Term      Term
+	First     Index // first entry of its log
 	Last      Index
 	Commit    Index
 	Delivered Index
@@ -109,6 +113,7 @@ func (n *Node) Status() Status {
 		Applied:   own.Applied,
 		Durable:   own.Durable,
 		Watermark: Index(n.fsm.watermark.Load()),
+		DataMark:  Index(n.fsm.dataMark.Load()),
 		LogBytes:  own.LogBytes,
 		Stalled:   n.Stalled(),
 		Lease:     n.leases.status(),
@@ -116,6 +121,7 @@ func (n *Node) Status() Status {
 	for _, l := range n.peers() {
 		s.Peers = append(s.Peers, n.peerStatus(l))
 	}
+	s.Protection = n.protection(&s)
 	return s
 }
 
@@ -128,7 +134,7 @@ func (n *Node) peerStatus(l *link) PeerStatus {
 	s.Age = time.Since(at)
 	s.Reachable = s.Age < 3*n.cfg.Timing.PingInterval
 	s.IsLeader, s.Ready, s.Stalled, s.Term = p.Leader, p.Ready, p.Stalled, p.Term
-	s.Last, s.Commit, s.Delivered = p.Last, p.Commit, p.Delivered
+	s.First, s.Last, s.Commit, s.Delivered = p.First, p.Last, p.Commit, p.Delivered
 	s.Applied, s.Durable, s.LogBytes = p.Applied, p.Durable, p.LogBytes
 	return s
 }
@@ -169,6 +175,7 @@ func (n *Node) self() pong {
 		Commit:    Index(n.raft.CommitIndex()),
 		Delivered: Index(n.fsm.delivered.Load()),
 		LogBytes:  n.store.Bytes(),
+		First:     n.logFirst(),
 		Promise:   n.cfg.Timing.Promise.Truncate(time.Microsecond),
 	}
 	p.Stalled = n.Stalled() != nil

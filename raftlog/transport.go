@@ -2,7 +2,6 @@ package raftlog
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 
@@ -25,7 +24,7 @@ var (
 //     updateLastAppended), so that cutting the slice is sound.
 //   - AppendEntries to a member that is away blocks and tries again, instead of
 //     failing into raft's back-off, which grows to 10 s and outlasts the outage.
-//   - InstallSnapshot is refused at both ends.
+//   - InstallSnapshot never carries a state: see sendState.
 //   - A node whose disk hangs is silent: it sends nothing as a leader, and does
 //     not campaign (see stalls).
 //   - Promises are made and kept here: see transport_append.go and
@@ -56,7 +55,9 @@ type transport struct {
 	stalled      func() bool               // rule R13: this node is silent
 	caughtUp     func(peer string)
 	listed       func(peer string) bool // it is a member
-	gate         *gate                  // nil on a data node
+	role         func(peer string) Role
+	sendState    func(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
+	gate         *gate // nil on a data node
 
 	closing chan struct{}
 	closed  sync.Once // of closing
@@ -145,11 +146,7 @@ func (t *transport) receive(rpc raft.RPC) {
 	case *raft.TimeoutNowRequest:
 		ok = t.receiveTimeoutNow(&rpc, cmd)
 	case *raft.InstallSnapshotRequest:
-		if rpc.Reader != nil {
-			io.Copy(io.Discard, rpc.Reader) // what follows on the stream must be read past
-		}
-		rpc.Respond(&raft.InstallSnapshotResponse{}, errRefused)
-		ok = false
+		ok = t.receiveInstall(rpc, cmd)
 	}
 	if !ok {
 		return
@@ -181,12 +178,6 @@ func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 // calls and says nothing about it.
 func (t *transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
 	return nil, raft.ErrPipelineReplicationNotSupported
-}
-
-// InstallSnapshot implements raft.Transport: no snapshot is ever needed, as
-// the log is not cut below what both data nodes hold durably.
-func (t *transport) InstallSnapshot(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse, io.Reader) error {
-	return errRefused
 }
 
 func (t *transport) isClosing() bool {

@@ -62,6 +62,8 @@ func (s *Store) runApply() {
 					return
 				}
 			}
+		case f := <-s.installs:
+			f()
 		case <-s.broken:
 			return
 		case <-s.closed:

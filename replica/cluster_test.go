@@ -30,6 +30,8 @@ type pair struct {
 	timing map[string]raftlog.Timing
 	limits map[string]uint64         // replica.Config.DuplicateBytes
 	free   map[string]*atomic.Uint64 // bytes on the nodes' disks
+	// configure may change what a node is opened with; nil for nothing.
+	configure func(name string, log *raftlog.Config, store *replica.Config)
 }
 
 // The disk of a node of a pair: what is free, and what the node keeps.
@@ -42,7 +44,14 @@ func newPair(t testing.TB) *pair { return newPairWith(t, nil) }
 
 func newPairWith(t testing.TB, timing map[string]raftlog.Timing) *pair {
 	t.Helper()
+	return newPairAs(t, timing, nil)
+}
+
+func newPairAs(t testing.TB, timing map[string]raftlog.Timing, configure func(string, *raftlog.Config, *replica.Config)) *pair {
+	t.Helper()
 	p := &pair{
+		configure: configure,
+
 		t: t, net: rafttest.NewNetwork(), dir: t.TempDir(), timing: timing,
 		nodes: map[string]*raftlog.Node{}, stores: map[string]*replica.Store{},
 		free: map[string]*atomic.Uint64{"a": {}, "b": {}},
@@ -79,7 +88,7 @@ func (p *pair) start(name string) {
 	var sm raftlog.StateMachine
 	if name != "w" {
 		cfg.Role = raftlog.RoleData
-		s, err := replica.Open(replica.Config{
+		store := replica.Config{
 			Dir:          filepath.Join(cfg.Dir, "state"),
 			Self:         vfs.Member{Name: name, ID: [16]byte{name[0]}},
 			Peers:        []string{other(name)},
@@ -89,11 +98,17 @@ func (p *pair) start(name string) {
 			Logger:       logger,
 
 			DuplicateBytes: p.limits[name],
-		})
+		}
+		if p.configure != nil {
+			p.configure(name, &cfg, &store)
+		}
+		s, err := replica.Open(store)
 		if err != nil {
 			p.t.Fatal(err)
 		}
 		p.stores[name], sm = s, s
+	} else if p.configure != nil {
+		p.configure(name, &cfg, &replica.Config{})
 	}
 	n, err := raftlog.Open(cfg, sm)
 	if err != nil {

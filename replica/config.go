@@ -68,6 +68,12 @@ type Config struct {
 	// FreeBytes tells what is free on the disk. Default: the file system that
 	// holds Dir is asked. Tests have disks of their own.
 	FreeBytes func() (uint64, error)
+	// CatchUpRate bounds the bytes a second that this node sends to one that is
+	// given its state. Default catchup.DefaultRate.
+	CatchUpRate int64
+	// Failpoint is told of each step of a transfer before it is taken: tests crash
+	// there. It may be nil.
+	Failpoint func(step string)
 	Logger    *slog.Logger
 	Metrics   *metrics.Replica
 }

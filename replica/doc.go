@@ -65,6 +65,8 @@
 //	hurry      asks the leader to say what is committed, while a read waits for it
 //	disk       looks at the free space and reports it
 //	space      one for each other data node: tells it the free space, and hears its
+//	transfers  takes connections of nodes that bring a state, with one goroutine for each
+//	catch-up   reports transfers, and drops what is staged and not needed
 //	peer       see package peer: forwarded calls and reads and free space, both ways
 //
 // The log calls Recovered, Appended and Truncated from its own goroutines.

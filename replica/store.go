@@ -69,6 +69,8 @@ type Store struct {
 		names   []string
 		gone    map[string]chan struct{} // by name; closed when it is a data node no more
 	}
+	catchUp  catchUp
+	installs chan func() // runs on the apply goroutine
 
 	started   atomic.Bool   // Start has set log, peers and server
 	stopped   chan struct{} // closed by Stop
@@ -116,6 +118,7 @@ func Open(cfg Config) (*Store, error) {
 		hurrying:  make(chan struct{}, 1),
 		queue:     make(chan pending, maxQueuedOps),
 		committed: make(chan []raftlog.Entry, maxCommitted),
+		installs:  make(chan func()),
 		stopped:   make(chan struct{}),
 		closed:    make(chan struct{}),
 		broken:    make(chan struct{}),
@@ -129,6 +132,9 @@ func Open(cfg Config) (*Store, error) {
 	s.appliedTerm = raftlog.Term(term)
 	s.waiters = newWaitTable(term)
 	s.refreshClients()
+	if err := s.openCatchUp(); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	s.applying.Go(s.runApply)
 	s.applying.Go(s.watchState)
 	return s, nil
@@ -142,6 +148,7 @@ func (s *Store) Start(log Log, net raftlog.Net) {
 	s.server = peer.NewServer(s, s.logger)
 	s.started.Store(true)
 	s.server.Serve(net.Listener(raftlog.StreamPeer))
+	s.startCatchUp(net)
 	s.running.Go(s.runPropose)
 	s.running.Go(s.runLead)
 	s.running.Go(s.runHurry)
@@ -163,6 +170,7 @@ func (s *Store) Stop() {
 		s.others.Lock()
 		close(s.stopped)
 		s.others.Unlock()
+		s.catchUp.stop()
 		if s.started.Load() {
 			s.server.Close()
 			s.peers.Close()

@@ -93,6 +93,19 @@ func (t *waitTable) end(o command.Origin, term uint64, f fate) {
 	}
 }
 
+// endAll delivers f to everyone who waits now, in whatever term. There are no new
+// ones of a term before term.
+func (t *waitTable) endAll(term uint64, f fate) {
+	t.mu.Lock()
+	t.floor = max(t.floor, term)
+	ended := t.m
+	t.m = make(map[command.Origin]waiter)
+	t.mu.Unlock()
+	for _, w := range ended {
+		w.done(outcome{fate: f})
+	}
+}
+
 // endBelow delivers f to every waiter of a term before term. From now on there
 // are no new ones.
 func (t *waitTable) endBelow(term uint64, f fate) {

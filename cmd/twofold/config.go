@@ -10,6 +10,7 @@ import (
 
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
+	"twofold/replica/catchup"
 	"twofold/replica/duplicate"
 	"twofold/replica/state"
 )
@@ -41,6 +42,9 @@ type config struct {
 	Memory        memoryConfig   `yaml:"memory"`
 	Reserve       byteSize       `yaml:"reserve"`
 	Duplicates    byteSize       `yaml:"duplicates"`
+	LogMaxBytes   byteSize       `yaml:"log_max_bytes"`
+	WitnessMax    byteSize       `yaml:"witness_max_bytes"`
+	CatchUpRate   byteSize       `yaml:"catch_up_rate"`
 	Log           logConfig      `yaml:"log"`
 }
 
@@ -94,7 +98,11 @@ func defaultConfig() *config {
 		Memory:     memoryConfig{Cache: defaultCache, Memtable: defaultMemtable},
 		Reserve:    defaultReserve,
 		Duplicates: duplicate.DefaultBytes,
-		Log:        logConfig{Level: "info", Format: "text"},
+
+		LogMaxBytes: raftlog.DefaultMaxLogBytes,
+		WitnessMax:  raftlog.DefaultMaxLogBytes,
+		CatchUpRate: catchup.DefaultRate,
+		Log:         logConfig{Level: "info", Format: "text"},
 	}
 }
 

@@ -194,12 +194,29 @@ func (c *config) validateVolume(m *mistakes) {
 	}
 }
 
+// Bounds of catch_up_rate.
+const (
+	minCatchUpRate          = mebibyte
+	maxCatchUpRate byteSize = 1 << 40
+)
+
 func (c *config) validateResources(m *mistakes) {
 	if c.Reserve < minReserve {
 		m.add("reserve: %s is too little to keep the log out of danger: use at least %s", c.Reserve, minReserve)
 	}
 	if c.Duplicates < duplicate.MinBytes || c.Duplicates > duplicate.MaxBytes {
 		m.add("duplicates: %s: choose from %s to %s", c.Duplicates, byteSize(duplicate.MinBytes), byteSize(duplicate.MaxBytes))
+	}
+	for _, l := range []struct {
+		key  string
+		size byteSize
+	}{{"log_max_bytes", c.LogMaxBytes}, {"witness_max_bytes", c.WitnessMax}} {
+		if l.size < raftlog.DefaultKeepLogBytes {
+			m.add("%s: %s is less than what is kept of the log in any case: use at least %s", l.key, l.size, byteSize(raftlog.DefaultKeepLogBytes))
+		}
+	}
+	if c.CatchUpRate < minCatchUpRate || c.CatchUpRate > maxCatchUpRate {
+		m.add("catch_up_rate: %s a second: choose from %s to %s", c.CatchUpRate, minCatchUpRate, maxCatchUpRate)
 	}
 	if !slices.Contains(logStores, c.LogStore) {
 		m.add("log_store: %q is not known: use %s", c.LogStore, strings.Join(logStores, " or "))

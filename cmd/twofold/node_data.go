@@ -38,6 +38,7 @@ func (n *node) openStore() error {
 		WaitLimit:      time.Duration(n.cfg.NFS.WaitLimit),
 		ReserveBytes:   uint64(n.cfg.Reserve),
 		DuplicateBytes: uint64(n.cfg.Duplicates),
+		CatchUpRate:    int64(n.cfg.CatchUpRate),
 		Logger:         n.log,
 		Metrics:        n.metrics.replica,
 	})

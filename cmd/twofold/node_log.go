@@ -62,11 +62,16 @@ func (n *node) openLog() error {
 		Join:      n.binding.Joined != nil,
 		OnMembers: n.onMembers,
 		LogKind:   logstore.Kind(n.cfg.LogStore),
-		Tight:     n.diskTight,
+
+		MaxLogBytes: uint64(n.cfg.LogMaxBytes),
+		Tight:       n.diskTight,
 
 		LogSegmentBytes: logSegment(n.cfg.Reserve),
 		Logger:          n.base,
 		Metrics:         n.metrics.raft,
+	}
+	if n.cfg.Role == raftlog.RoleWitness {
+		cfg.MaxLogBytes = uint64(n.cfg.WitnessMax)
 	}
 	var sm raftlog.StateMachine
 	if n.store != nil {

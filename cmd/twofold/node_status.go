@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"twofold/raftlog"
+	"twofold/replica/catchup"
 )
 
 // askLimit is how long the status waits for the other members to say how they
@@ -32,10 +33,12 @@ func (n *node) status(ctx context.Context) *clusterStatus {
 		cancel()
 		if log.Stalled == nil { // a store whose disk hangs may not answer
 			s.Volume = p.volume()
+			s.Transfers = p.transfers(time.Now())
 		}
 		if p.store != nil {
 			s.Clocks = clockSkews(p.store.ClockSkews())
 		}
+		s.Protected, s.NotProtected = log.Protection.Protected, log.Protection.Reason
 	}
 	s.DiskShort = n.diskTight()
 	if n.keeper != nil {
@@ -64,6 +67,28 @@ func (n *node) members(log raftlog.Status) []memberStatus {
 		all = append(all, n.memberStatus(m, log))
 	}
 	measure(all)
+	return all
+}
+
+// transfers tells of the states that this node gives and takes now.
+func (p *nodeParts) transfers(now time.Time) (all []transferStatus) {
+	if p.store == nil {
+		return nil
+	}
+	given, taken := p.store.Transfers()
+	for _, t := range []struct {
+		direction string
+		catchup.Status
+	}{{"given", given}, {"taken", taken}} {
+		if !t.Active {
+			continue
+		}
+		s := transferStatus{Direction: t.direction, Bytes: t.Bytes, Rate: uint64(t.Rate(now)), Done: t.Done, Of: t.Differ, Left: -1}
+		if left, ok := t.Left(now); ok {
+			s.Left = left.Seconds()
+		}
+		all = append(all, s)
+	}
 	return all
 }
 

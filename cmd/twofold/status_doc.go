@@ -55,12 +55,26 @@ type clusterStatus struct {
 	Term          uint64             `json:"term"`
 	Leader        string             `json:"leader"` // empty if not known
 	InsecurePeers bool               `json:"insecure_peers"`
-	DiskShort     bool               `json:"disk_short"`       // this node's disk is down to its reserve
-	Clocks        map[string]float64 `json:"clocks,omitempty"` // seconds that other data nodes' clocks are ahead of this one's
+	Protected     bool               `json:"protected"`               // the loss of any one machine loses nothing
+	NotProtected  string             `json:"not_protected,omitempty"` // why
+	DiskShort     bool               `json:"disk_short"`              // this node's disk is down to its reserve
+	Clocks        map[string]float64 `json:"clocks,omitempty"`        // seconds that other data nodes' clocks are ahead of this one's
 	Members       []memberStatus     `json:"members"`
 	Volume        *volumeStatus      `json:"volume,omitempty"`  // of a data node that has one
 	Exports       *exportsStatus     `json:"exports,omitempty"` // of a data node
 	RPCBind       *rpcbindStatus     `json:"rpcbind,omitempty"` // of a data node
+	// Transfers are the states that this node gives and takes now.
+	Transfers []transferStatus `json:"transfers,omitempty"`
+}
+
+// transferStatus is a state on its way from node to node.
+type transferStatus struct {
+	Direction string  `json:"direction"` // given, taken
+	Bytes     uint64  `json:"bytes"`
+	Rate      uint64  `json:"bytes_per_second"`
+	Done      uint32  `json:"done"`         // parts of the volume that are alike again
+	Of        uint32  `json:"of"`           // that differed
+	Left      float64 `json:"left_seconds"` // estimate; -1 for none
 }
 
 // exportsStatus is the export table that the answering node enforces.
@@ -154,6 +168,16 @@ func (s *clusterStatus) judge() {
 	}
 	if voters < fullCluster {
 		s.problem("only %d of %d members vote: add the missing ones (twofold member add)", voters, fullCluster)
+	}
+	if !s.Protected && s.NotProtected != "" {
+		s.problem("not protected: %s", s.NotProtected)
+	}
+	for _, t := range s.Transfers {
+		left := "not known yet"
+		if t.Left >= 0 {
+			left = time.Duration(t.Left * float64(time.Second)).Round(time.Second).String()
+		}
+		s.problem("a state is %s by %s: %d of %d parts, %s, %s/s, time left %s", t.Direction, s.Node, t.Done, t.Of, humanBytes(t.Bytes), humanBytes(t.Rate), left)
 	}
 	if s.Leader == "" {
 		s.problem("no leader is known")

@@ -19,7 +19,8 @@
 // with its leader) is executed as asked, unless it reaches below
 // [Options.Committed], which is an integrity error. DeleteRange of the
 // beginning is compaction: it is cut down, silently, to what
-// [Options.Clamp] allows and so that KeepBytes remain.
+// [Options.Clamp] allows and so that KeepBytes remain. What somebody still needs
+// goes only if the log exceeds MaxBytes.
 //
 // Opening a store makes durable whatever an earlier process, killed at any
 // moment, had written to its files and directories and not synced: what was read

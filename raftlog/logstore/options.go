@@ -3,6 +3,7 @@ package logstore
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -54,9 +55,13 @@ type Options struct {
 	// Tight tells that the disk is short of space: then only a part of KeepBytes
 	// is left. nil means never.
 	Tight func() bool
-	// Clamp returns the highest index that compaction may delete. Without it
-	// nothing is ever compacted.
-	Clamp func() uint64
+	// MaxBytes is how much of it compaction leaves at most, as far as Clamp
+	// allows; zero for no bound.
+	MaxBytes uint64
+	// Clamp returns the highest index that nobody needs any more, and the highest
+	// one that compaction may ever delete, MaxBytes or not. Without it nothing is
+	// ever compacted.
+	Clamp func() (free, may uint64)
 	// Committed returns an index that is known to be committed: no suffix that
 	// begins at or below it may be deleted.
 	Committed func() uint64
@@ -101,6 +106,9 @@ func (o *Options) setDefaults() error {
 	if o.SegmentBytes < minSegmentBytes || o.SegmentBytes > maxSegmentBytes {
 		return fmt.Errorf("logstore: segment size %d is not in [%d, %d]", o.SegmentBytes, minSegmentBytes, maxSegmentBytes)
 	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = math.MaxUint64
+	}
 	if o.FS == nil {
 		o.FS = osFS{fs.New()}
 	}
@@ -108,7 +116,7 @@ func (o *Options) setDefaults() error {
 		o.Tight = func() bool { return false }
 	}
 	if o.Clamp == nil {
-		o.Clamp = func() uint64 { return 0 }
+		o.Clamp = func() (free, may uint64) { return 0, 0 }
 	}
 	if o.Committed == nil {
 		o.Committed = func() uint64 { return 0 }

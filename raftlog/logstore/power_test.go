@@ -93,7 +93,7 @@ func (m *machine) cutAfter(n int) {
 // open opens the log and compares it with the model. If the power fails
 // meanwhile, the log stays closed.
 func (m *machine) open() error {
-	o := logstore.Options{Dir: m.dir, Kind: m.kind, SegmentBytes: 64 << 10, Clamp: func() uint64 { return m.clamp }}
+	o := logstore.Options{Dir: m.dir, Kind: m.kind, SegmentBytes: 64 << 10, Clamp: func() (free, may uint64) { return m.clamp, m.clamp }}
 	if m.mem != nil {
 		o.FS = m.mem
 	}

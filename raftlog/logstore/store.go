@@ -265,10 +265,11 @@ func (s *Store) fail(err error) error {
 func (s *Store) DeleteRange(lo, hi uint64) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	tight := s.o.Tight()
+	free, may := s.o.Clamp()
+	keep := Kept(s.o.KeepBytes, s.o.Tight())
 	s.mu.Lock()
 	failed, first, last := s.mu.failed, s.mu.table.first, s.mu.table.last()
-	limit := s.mu.table.cutLimit(Kept(s.o.KeepBytes, tight))
+	limit := s.limitLocked(keep, free, may)
 	s.mu.Unlock()
 	switch {
 	case failed != nil:
@@ -280,7 +281,7 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	case lo > first:
 		return s.fail(fmt.Errorf("%w: deletion of [%d, %d] inside of [%d, %d]", ErrIntegrity, lo, hi, first, last))
 	}
-	return s.deleteHead(first, min(hi, limit, s.o.Clamp()))
+	return s.deleteHead(first, min(hi, limit))
 }
 
 func (s *Store) deleteTail(lo, last uint64) error {
@@ -313,6 +314,26 @@ func (s *Store) deleteHead(first, hi uint64) error {
 	return nil
 }
 
+// Reset empties a log that ends before the entry at to, because a state was
+// installed that has the effects of all entries up to there. The next append
+// may begin anywhere.
+func (s *Store) Reset(to uint64) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	s.mu.Lock()
+	failed, first, last := s.mu.failed, s.mu.table.first, s.mu.table.last()
+	s.mu.Unlock()
+	switch {
+	case failed != nil:
+		return fmt.Errorf("%w: %w", ErrFailed, failed)
+	case last == 0:
+		return nil
+	case last >= to:
+		return s.fail(fmt.Errorf("%w: the log up to %d was to be dropped for a state at %d", ErrIntegrity, last, to))
+	}
+	return s.deleteHead(first, last)
+}
+
 // Term returns the term of an entry of the log.
 func (s *Store) Term(index uint64) (uint64, bool) {
 	s.mu.Lock()
@@ -335,12 +356,24 @@ func (s *Store) Bytes() uint64 {
 	return s.mu.table.bytes
 }
 
-// Compact deletes the beginning of the log as far as the clamp allows and
-// KeepBytes remain. It waits until there is some work to do at once.
+// limitLocked returns the highest index that compaction may delete now: what
+// nobody needs, down to keep, and what exceeds MaxBytes.
+func (s *Store) limitLocked(keep, free, may uint64) uint64 {
+	limit := min(free, s.mu.table.cutLimit(keep))
+	if s.mu.table.bytes > s.o.MaxBytes {
+		limit = max(limit, s.mu.table.cutLimit(s.o.MaxBytes))
+	}
+	return min(limit, may)
+}
+
+// Compact deletes the beginning of the log as far as the clamp and the two
+// sizes allow. It waits until there is some work to do at once.
 func (s *Store) Compact() error {
 	first, err := s.FirstIndex()
-	keep := Kept(s.o.KeepBytes, s.o.Tight())
-	if err != nil || s.Bytes() < keep+keep/8 || s.o.Clamp() < first {
+	free, may := s.o.Clamp()
+	keep, bytes := Kept(s.o.KeepBytes, s.o.Tight()), s.Bytes()
+	some := bytes >= keep+keep/8 && free >= first || bytes > s.o.MaxBytes
+	if err != nil || !some || may < first {
 		return err
 	}
 	last, err := s.LastIndex()

@@ -142,7 +142,7 @@ func TestStore_OverwriteSuffixAndReopen(t *testing.T) {
 func TestStore_CompactionIsClamped(t *testing.T) {
 	eachKind(t, func(t *testing.T, o logstore.Options) {
 		clamp := uint64(0)
-		o.Clamp = func() uint64 { return clamp }
+		o.Clamp = func() (free, may uint64) { return clamp, clamp }
 		want := entries(1, 200, 1)
 		o.KeepBytes = uint64(50 * len(want[199].Data))
 		s := mustOpen(t, o)
@@ -160,6 +160,62 @@ func TestStore_CompactionIsClamped(t *testing.T) {
 		s = mustOpen(t, o)
 		mustHave(t, s, want[150:])
 		mustStore(t, s, entries(201, 210, 2))
+		mustClose(t, s)
+	})
+}
+
+// What somebody still needs goes when the log exceeds MaxBytes, but never what
+// this node itself needs.
+func TestStore_MaxBytesLetsGo(t *testing.T) {
+	eachKind(t, func(t *testing.T, o logstore.Options) {
+		var free, may uint64
+		o.Clamp = func() (uint64, uint64) { return free, may }
+		want := entries(1, 200, 1)
+		size := uint64(len(want[199].Data))
+		o.KeepBytes, o.MaxBytes = 50*size, 100*size
+		s := mustOpen(t, o)
+		mustStore(t, s, want)
+		for _, step := range []struct{ free, may, first uint64 }{
+			{0, 0, 1}, {20, 30, 31}, {20, 60, 61}, {20, 180, 101}, {20, 200, 101}, {180, 180, 151},
+		} {
+			free, may = step.free, step.may
+			if err := s.Compact(); err != nil {
+				t.Fatal(err)
+			}
+			mustHave(t, s, want[step.first-1:])
+		}
+		mustClose(t, s)
+	})
+}
+
+// An installed state replaces a log that ends before it; never one that goes
+// further.
+func TestStore_Reset(t *testing.T) {
+	eachKind(t, func(t *testing.T, o logstore.Options) {
+		var failures []error
+		o.OnFailure = func(err error) { failures = append(failures, err) }
+		s := mustOpen(t, o)
+		mustStore(t, s, entries(1, 50, 1))
+		if err := s.Reset(1000); err != nil {
+			t.Fatal(err)
+		}
+		if last, _ := s.LastIndex(); last != 0 || s.Bytes() != 0 {
+			t.Fatalf("after Reset: last %d, %d bytes", last, s.Bytes())
+		}
+		mustClose(t, s)
+		s = mustOpen(t, o)
+		if last, _ := s.LastIndex(); last != 0 {
+			t.Fatalf("after Reset and a restart: last %d", last)
+		}
+		want := entries(1001, 1100, 3)
+		mustStore(t, s, want)
+		mustHave(t, s, want)
+		mustClose(t, s)
+		s = mustOpen(t, o)
+		mustHave(t, s, want)
+		if err := s.Reset(1100); !errors.Is(err, logstore.ErrIntegrity) || len(failures) != 1 {
+			t.Fatalf("a log that reaches the state was dropped: %v, %v", err, failures)
+		}
 		mustClose(t, s)
 	})
 }

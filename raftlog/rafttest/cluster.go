@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ type Cluster struct {
 	dirs    map[string]string
 	joiners map[string]raftlog.Role // members that are not founders
 	lives   int                     // counts directories
+
+	machines sync.Mutex // held to change Machines, and to look another one up
 }
 
 // Trio is two data nodes and a witness.
@@ -49,9 +52,16 @@ func NewCluster(t testing.TB, members []raftlog.Member) *Cluster {
 		c.dirs[m.Name] = filepath.Join(c.root, m.Name)
 		if m.Role == raftlog.RoleData {
 			c.Machines[m.Name] = NewMachine()
+			c.Machines[m.Name].peer = c.machine
 		}
 	}
 	return c
+}
+
+func (c *Cluster) machine(name string) *Machine {
+	c.machines.Lock()
+	defer c.machines.Unlock()
+	return c.Machines[name]
 }
 
 // Config returns the configuration that a member starts with.
@@ -146,8 +156,39 @@ func (c *Cluster) restartMachine(name string) {
 		if err := m.Err(); err != nil {
 			c.t.Errorf("machine of %s: %v", name, err)
 		}
+		c.machines.Lock()
+		defer c.machines.Unlock()
 		c.Machines[name] = m.Restart()
 	}
+}
+
+// Frozen is what a member had on disk at one moment.
+type Frozen struct {
+	dir     string
+	machine *Machine
+}
+
+// Freeze keeps what a member has on disk now. It may be called from a failpoint.
+func (c *Cluster) Freeze(name string) (*Frozen, error) {
+	m := c.machine(name)
+	f := &Frozen{dir: filepath.Join(c.t.TempDir(), name)}
+	if m != nil {
+		f.machine = m.Restart()
+	}
+	return f, os.CopyFS(f.dir, os.DirFS(c.dirs[name]))
+}
+
+// Thaw stops a member and starts it again with what it had when it was frozen.
+func (c *Cluster) Thaw(name string, f *Frozen) {
+	c.t.Helper()
+	c.Stop(name)
+	c.dirs[name] = f.dir
+	if f.machine != nil {
+		c.machines.Lock()
+		c.Machines[name] = f.machine
+		c.machines.Unlock()
+	}
+	c.Start(name)
 }
 
 // Crash takes a member away as kill -9 would: its files stay as they are at

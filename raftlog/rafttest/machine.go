@@ -1,6 +1,7 @@
 package rafttest
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
@@ -10,8 +11,13 @@ import (
 // Machine is a state machine that keeps what it is given. It reports what
 // breaks the contract of raftlog.StateMachine through Err.
 type Machine struct {
+	peer func(name string) *Machine // finds the others'; nil for none
+
 	mu struct {
 		sync.Mutex
+		staged  *staged
+		brought int                   // calls of Bring
+		bring   func(times int) error // may fail a Bring
 		entries []raftlog.Entry
 		last    raftlog.Index // of the log
 		durable raftlog.Index
@@ -22,7 +28,17 @@ type Machine struct {
 	}
 }
 
-var _ raftlog.StateMachine = (*Machine)(nil)
+// staged is a complete copy of another machine's state.
+type staged struct {
+	entries []raftlog.Entry
+	index   raftlog.Index
+	term    raftlog.Term
+}
+
+var (
+	_ raftlog.StateMachine = (*Machine)(nil)
+	_ raftlog.CatchUp      = (*Machine)(nil)
+)
 
 // NewMachine returns an empty state.
 func NewMachine() *Machine {
@@ -36,6 +52,7 @@ func (m *Machine) Restart() *Machine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := NewMachine()
+	r.peer, r.mu.staged = m.peer, m.mu.staged
 	r.mu.durable, r.mu.term = m.mu.durable, m.mu.term
 	for _, e := range m.mu.entries {
 		if e.Index <= m.mu.durable {
@@ -170,4 +187,72 @@ func (m *Machine) Err() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.mu.err
+}
+
+// Bring implements raftlog.CatchUp: the peer's machine gets a copy of what this
+// one has applied.
+func (m *Machine) Bring(ctx context.Context, peer string, at raftlog.Index) error {
+	m.mu.Lock()
+	m.mu.brought++
+	times, fail := m.mu.brought, m.mu.bring
+	s := &staged{entries: append([]raftlog.Entry(nil), m.mu.entries...), index: m.mu.durable, term: m.mu.term}
+	if n := len(s.entries); n > 0 {
+		s.index, s.term = s.entries[n-1].Index, s.entries[n-1].Term
+	}
+	m.mu.Unlock()
+	if s.index < at {
+		return fmt.Errorf("asked to bring %d at %d", at, s.index)
+	}
+	if fail != nil {
+		if err := fail(times); err != nil {
+			return err
+		}
+	}
+	if m.peer == nil || m.peer(peer) == nil {
+		return fmt.Errorf("no machine of %q", peer)
+	}
+	to := m.peer(peer)
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	to.mu.staged = s
+	return ctx.Err()
+}
+
+// OnBring has f called in each Bring, with the count of calls; its error fails it.
+func (m *Machine) OnBring(f func(times int) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.bring = f
+}
+
+// Brought returns how often Bring was called.
+func (m *Machine) Brought() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.brought
+}
+
+// Staged implements raftlog.CatchUp.
+func (m *Machine) Staged() (raftlog.Index, raftlog.Term) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.staged == nil {
+		return 0, 0
+	}
+	return m.mu.staged.index, m.mu.staged.term
+}
+
+// Install implements raftlog.CatchUp.
+func (m *Machine) Install(index raftlog.Index) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.mu.staged
+	if s == nil || s.index != index || index <= m.appliedLocked() {
+		m.mu.err = fmt.Errorf("installation of a state at %d over one at %d", index, m.appliedLocked())
+		return m.mu.err
+	}
+	m.mu.entries, m.mu.durable, m.mu.term, m.mu.staged = s.entries, s.index, s.term, nil
+	close(m.mu.changed)
+	m.mu.changed = make(chan struct{})
+	return nil
 }

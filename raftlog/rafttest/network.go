@@ -78,7 +78,7 @@ func (n *Network) Endpoint(name string) *Endpoint {
 	return e
 }
 
-var kinds = []raftlog.StreamKind{raftlog.StreamRaft, raftlog.StreamControl, raftlog.StreamPeer}
+var kinds = []raftlog.StreamKind{raftlog.StreamRaft, raftlog.StreamControl, raftlog.StreamPeer, raftlog.StreamCatchUp}
 
 // Detach breaks all streams of a member and refuses new ones.
 func (n *Network) Detach(name string) {

@@ -144,5 +144,5 @@ func (c checker) checkIdentity(h *hello) *Refusal {
 
 // knownKind reports that kind is one that streams can have.
 func knownKind(kind raftlog.StreamKind) bool {
-	return slices.Contains([]raftlog.StreamKind{raftlog.StreamRaft, raftlog.StreamControl, raftlog.StreamPeer}, kind)
+	return slices.Contains([]raftlog.StreamKind{raftlog.StreamRaft, raftlog.StreamControl, raftlog.StreamPeer, raftlog.StreamCatchUp}, kind)
 }

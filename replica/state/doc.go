@@ -61,6 +61,12 @@
 // of its content, which every reader checks: what is wrong is vfs.ErrCorrupt,
 // never data. docs/decisions/0005-running-digest.md says why it is done so.
 //
+// # Catching up
+//
+// [State.Pin] gives a view of one moment. [State.OpenStage] makes a state beside
+// this one, in DIR.stage, that is changed until it is what a view of another node
+// is, then called DIR.ready, and put in place by [State.Install].
+//
 // # Concurrency
 //
 // One goroutine, the caller's, calls Apply and Advance. It computes an entry's

@@ -39,6 +39,8 @@ const (
 	localFormat  byte = 1 // u32: state format
 	localApplied byte = 2 // index, term, digests (sums.go)
 	localBucket  byte = 3 // bucket u32: its running digest
+
+	localHalfBuilt byte = 4 // empty: the state is half-built (stage.go)
 )
 
 // Lengths of keys and of their parts.

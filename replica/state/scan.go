@@ -97,7 +97,7 @@ func scanRange(r pebble.Reader, from, to []byte, f func(key, value []byte) error
 // duplicate requests are found by their runs, without a look at the others.
 func scanBucket(r pebble.Reader, bucket int, f func(key, value []byte) error) error {
 	for _, table := range tablesOf(bucket) {
-		if err := scanRuns(r, table, bucket, f); err != nil {
+		if err := scanRuns(r, []byte{table}, bucket, f); err != nil {
 			return err
 		}
 	}
@@ -116,9 +116,9 @@ func tablesOf(bucket int) []byte {
 	}
 }
 
-// scanRuns is scanBucket of one table.
-func scanRuns(r pebble.Reader, table byte, bucket int, f func(key, value []byte) error) error {
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
+// scanRuns is scanBucket of one table, from a key in it on.
+func scanRuns(r pebble.Reader, from []byte, bucket int, f func(key, value []byte) error) error {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{from[0] + 1}})
 	if err != nil {
 		return asCorrupt(err)
 	}

@@ -66,6 +66,9 @@ func Open(dir string, o Options) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
+	if err := settleSwap(dir, o.FS); err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", op, dir, err)
+	}
 	failure := newFailure(o.Logger)
 	db, err := pebble.Open(dir, o.pebbleOptions(failure))
 	if err != nil {
@@ -85,13 +88,18 @@ func (s *State) load() error {
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
+	if err := s.halfBuilt(); err != nil {
+		return err
+	}
 	d, err := readDigests(s.db)
 	if err != nil {
 		return err
 	}
 	s.mu.applied, s.mu.term, s.mu.total, s.mu.buckets = d.Index, d.Term, d.Total, d.Buckets
 	// The WAL is off, so what Open finds is in files: it is durable.
+	s.durable.Lock()
 	s.durable.index, s.durable.term = s.mu.applied, s.mu.term
+	s.durable.Unlock()
 	if err := s.loadSuper(); err != nil {
 		return err
 	}

@@ -2,11 +2,14 @@
 # make test     every check and test; as root it installs the Debian packages that it needs
 # make matrix   every fault and every pair of faults; writes docs/failure-matrix.md
 # make soak     random clients under faults for SOAK in all; a run that was stopped goes on where it was
+# make sim      simulations of the cluster for SIM_FOR; a seed that fails is printed
+# make model    the larger searches of the argument for leases
 # The other targets are parts of these, and make fuzz, which takes a minute for each fuzz target.
 
 GO       ?= go
 DEV_ARGS ?=
 FUZZTIME ?= 1m
+SIM_FOR  ?= 30m
 SOAK     ?= 2h
 # How many times make pauses measures each fault, and how long a paused leader stands still. For figures to publish: 50 and 30s.
 TRIALS   ?= 5
@@ -15,7 +18,7 @@ HOLD     ?= 5s
 # Packages are compiled with the race detector's cgo only in the unit tests; everything that runs on its own is static.
 STATIC := CGO_ENABLED=0
 
-.PHONY: build faultlab run deps check test test-unit model test-process test-conformance test-client test-faults matrix soak pauses \
+.PHONY: build faultlab run deps check test test-unit model sim test-process test-conformance test-client test-faults matrix soak pauses \
 	knfsd figures fuzz fuzz-short clean
 
 build:
@@ -37,10 +40,15 @@ check:
 test-unit:
 	$(GO) test -race -shuffle=on -timeout 6m ./...
 	$(GO) test -timeout 6m ./raftlog/model
+	$(GO) test -timeout 6m -run '^TestSimulation' ./replica -sim.for 45s
 
 # The model's larger bounds: some minutes and gigabytes.
 model:
 	$(GO) test -v -count=1 -timeout 60m ./raftlog/model -wide
+
+# Simulations of the whole cluster, for a time; a seed that fails is printed.
+sim:
+	$(GO) test -v -count=1 -timeout 0 -run '^TestSimulation' ./replica -sim.matrix -sim.for $(SIM_FOR) -sim.seeds 1000000000
 
 # The tests of real processes need the binary as it is shipped, without the race detector.
 test-process: build

@@ -198,7 +198,8 @@ type Config struct {
 	LogKind logstore.Kind
 	// LogSegmentBytes is the segment size of a WAL; zero for the default.
 	LogSegmentBytes int
-	// LogFS is the file system below a WAL's segments; nil is the operating
+	// LogFS is the file system below a WAL's segments, and below the vote if it is
+	// a logstore.Disk; nil is the operating
 	// system's. Tests use one in memory that loses power.
 	LogFS logstore.FS
 	// KeepLogBytes is how much of the log compaction leaves, at least;

@@ -98,7 +98,7 @@ func (n *Node) openDisk() error {
 	}
 	var err error
 	// First the vote: its file lock keeps a second process out of the rest.
-	if n.vote, err = logstore.OpenVote(n.cfg.Dir); err != nil {
+	if n.vote, err = logstore.OpenVote(n.cfg.Dir, n.cfg.LogFS); err != nil {
 		return err
 	}
 	n.store, err = logstore.Open(logstore.Options{

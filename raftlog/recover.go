@@ -24,7 +24,7 @@ type Survivor struct {
 // is the only member already.
 func Recover(cfg Config, apply bool) (s Survivor, err error) {
 	cfg.setDefaults()
-	vote, err := logstore.OpenVote(cfg.Dir)
+	vote, err := logstore.OpenVote(cfg.Dir, cfg.LogFS)
 	if err != nil {
 		return s, err
 	}

@@ -62,6 +62,8 @@ var historyModel = porcupine.Model{
 				return out.unknown || out.kind == vfs.NotExist, s
 			}
 			return out.unknown || out.kind == vfs.OK, uint64(0)
+		case "own": // it is looked at by itself
+			return true, s
 		default: // lookup
 			want := vfs.NotExist
 			if s == 1 {
@@ -89,15 +91,21 @@ type recorder struct {
 func (r *recorder) do(client int, fs vfs.FS, in opInput, run func(context.Context) (opOutput, error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	call := time.Since(r.start).Nanoseconds()
+	call := r.now()
 	out, err := run(ctx)
-	end := time.Since(r.start).Nanoseconds()
+	end := r.now()
 	if err != nil {
 		if vfs.NeverProposed(err) || in.kind == "read" || in.kind == "lookup" {
 			return
 		}
 		out, end = opOutput{unknown: true}, math.MaxInt64
 	}
+	r.add(client, in, out, call, end)
+}
+
+func (r *recorder) now() int64 { return time.Since(r.start).Nanoseconds() }
+
+func (r *recorder) add(client int, in opInput, out opOutput, call, end int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ops = append(r.ops, porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out, Return: end})

@@ -11,13 +11,28 @@ import (
 )
 
 // FS is where a WAL keeps its segments. The WAL's metadata and the bolt files
-// are not behind it: bbolt syncs by the number of an open file.
+// are not behind it, unless it is a Disk: bbolt syncs by the number of an open file.
 type FS interface {
 	types.VFS
 	// SyncDir makes what was created and deleted in a directory durable.
 	SyncDir(dir string) error
 	// Truncate sets the size of a file.
 	Truncate(dir, name string, size int64) error
+}
+
+// Disk is an FS that holds what is in bolt files otherwise: a simulation needs
+// all of it to fail at one moment. Whatever these stores are told is durable when
+// they return.
+type Disk interface {
+	FS
+	// Stable opens the store of term and vote.
+	Stable() (KV, error)
+	// Meta returns a new handle of the WAL's metadata.
+	Meta() types.MetaStore
+	// Await waits while the disk hangs. It is called before a change of the log
+	// takes any lock: on virtual time (testing/synctest) nobody may wait for a
+	// lock while its holder waits for time to pass.
+	Await()
 }
 
 // osFS is the operating system's file system.

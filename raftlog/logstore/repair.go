@@ -34,13 +34,16 @@ type tailWriter interface {
 // Every step may be cut short by a crash: until the metadata is committed the
 // old segment is the last one, and the repair begins anew.
 func repairWAL(fsys FS, dir string, segmentBytes int) (err error) {
-	db := &metadb.BoltMetaDB{}
+	db := newMeta(fsys)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	state, err := db.Load(dir)
 	if err != nil {
 		return err
 	}
-	if err := syncPath(filepath.Join(dir, metadb.FileName)); err != nil || len(state.Segments) == 0 {
+	if _, ok := fsys.(Disk); !ok {
+		err = syncPath(filepath.Join(dir, metadb.FileName))
+	}
+	if err != nil || len(state.Segments) == 0 {
 		return err
 	}
 	tail := &state.Segments[len(state.Segments)-1]

@@ -14,6 +14,7 @@ import (
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
 	"go.etcd.io/bbolt"
 )
 
@@ -101,20 +102,30 @@ func openBolt(dir, name string) (*raftboltdb.BoltStore, error) {
 
 func openWAL(o Options) (backend, error) {
 	dir := filepath.Join(o.Dir, "wal")
-	if err := makeDir(dir); err != nil {
-		return nil, err
+	if _, ok := o.FS.(Disk); !ok {
+		if err := makeDir(dir); err != nil {
+			return nil, err
+		}
 	}
 	if err := repairWAL(o.FS, dir, o.SegmentBytes); err != nil {
 		return nil, err
 	}
 	// The WAL leaves the metadata open, and locked, if it cannot be opened.
-	meta := &metadb.BoltMetaDB{}
+	meta := newMeta(o.FS)
 	w, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentFiler(segment.NewFiler(dir, o.FS)),
 		wal.WithSegmentSize(o.SegmentBytes), wal.WithLogger(o.Logger))
 	if err != nil {
 		return nil, errors.Join(err, meta.Close())
 	}
 	return w, nil
+}
+
+// newMeta returns a handle of the WAL's metadata.
+func newMeta(fsys FS) types.MetaStore {
+	if d, ok := fsys.(Disk); ok {
+		return d.Meta()
+	}
+	return &metadb.BoltMetaDB{}
 }
 
 // checkOtherKind refuses to begin an empty log beside one of another kind.
@@ -198,11 +209,19 @@ func (s *Store) GetLog(index uint64, l *raft.Log) error {
 // StoreLog appends one entry.
 func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
+// await waits while a simulated disk hangs.
+func (s *Store) await() {
+	if d, ok := s.o.FS.(Disk); ok {
+		d.Await()
+	}
+}
+
 // StoreLogs appends entries and returns when they are synced.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
+	s.await()
 	s.write.Lock()
 	defer s.write.Unlock()
 	if err := s.checkAppend(logs); err != nil {
@@ -263,6 +282,7 @@ func (s *Store) fail(err error) error {
 // DeleteRange deletes a suffix of the log as asked, or a prefix as far as it
 // is allowed.
 func (s *Store) DeleteRange(lo, hi uint64) error {
+	s.await()
 	s.write.Lock()
 	defer s.write.Unlock()
 	free, may := s.o.Clamp()

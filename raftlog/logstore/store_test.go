@@ -321,12 +321,12 @@ func TestStore_LargeEntries(t *testing.T) {
 // The directory of a running process is refused to a second one.
 func TestVote_SecondProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "n")
-	v, err := logstore.OpenVote(dir)
+	v, err := logstore.OpenVote(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	if _, err := logstore.OpenVote(dir); err == nil {
+	if _, err := logstore.OpenVote(dir, nil); err == nil {
 		t.Fatal("opened twice")
 	}
 }

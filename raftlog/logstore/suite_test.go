@@ -251,14 +251,14 @@ func everyStep(t *testing.T, open func(dir string) (stable, error)) (runs, wrong
 // itself, is found out.
 func TestSuite_Votes(t *testing.T) {
 	t.Run("ours", func(t *testing.T) {
-		runs, wrong, err := everyStep(t, func(dir string) (stable, error) { return logstore.OpenVote(dir) })
+		runs, wrong, err := everyStep(t, func(dir string) (stable, error) { return logstore.OpenVote(dir, nil) })
 		if t.Logf("%d ends", runs); wrong > 0 {
 			t.Errorf("%d of %d ends are wrong: %v", wrong, runs, err)
 		}
 	})
 	t.Run("two writes are found out", func(t *testing.T) {
 		runs, wrong, err := everyStep(t, func(dir string) (stable, error) {
-			v, err := logstore.OpenVote(dir) // it makes the file safely
+			v, err := logstore.OpenVote(dir, nil) // it makes the file safely
 			if err != nil {
 				return nil, err
 			}

@@ -43,8 +43,15 @@ type KV interface {
 
 var _ raft.StableStore = (*Vote)(nil)
 
-// OpenVote opens or creates the stable store in dir.
-func OpenVote(dir string) (v *Vote, err error) {
+// OpenVote opens or creates the stable store in dir, or on fsys if that is a Disk.
+func OpenVote(dir string, fsys FS) (v *Vote, err error) {
+	if d, ok := fsys.(Disk); ok {
+		kv, err := d.Stable()
+		if err != nil {
+			return nil, fmt.Errorf("logstore: opening the stable store: %w", err)
+		}
+		return NewVote(kv), nil
+	}
 	defer damaged(dir, &err)
 	if err := makeDir(dir); err != nil {
 		return nil, err

@@ -123,14 +123,14 @@ func TestVote_TermAloneIsNoVote(t *testing.T) {
 // The current term and a vote survive a restart of the real store.
 func TestVote_OnDisk(t *testing.T) {
 	dir := t.TempDir()
-	v, err := logstore.OpenVote(dir)
+	v, err := logstore.OpenVote(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(v.SetUint64([]byte("CurrentTerm"), 7), castVote(v, 7, "b"), v.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if v, err = logstore.OpenVote(dir); err != nil {
+	if v, err = logstore.OpenVote(dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	defer v.Close()

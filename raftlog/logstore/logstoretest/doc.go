@@ -28,7 +28,8 @@
 // about: a sync that reports success and does nothing.
 //
 // The bolt files of a node (wal-meta.db, stable.db) and its marker are not
-// behind an FS: bbolt syncs by the number of an open file. [ReadWhole] copies
+// behind an FS: bbolt syncs by the number of an open file. A [Disk] has stores in
+// memory in place of the bolt files. [ReadWhole] copies
 // such a file as it is at one moment of the crash, so that bbolt's own syncs
 // are taken on trust there. Package mounted gives an FS to bbolt by FUSE, and the
 // suite of package logstore runs on that.

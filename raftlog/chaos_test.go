@@ -62,15 +62,12 @@ func (x *chaos) writeOne(n *raftlog.Node, data string) {
 	}
 }
 
-// read asks any node for a read index, for itself or for the other one.
+// read asks either data node for a read index.
 func (x *chaos) read(ctx context.Context, rnd *rand.Rand) {
 	for ctx.Err() == nil {
 		time.Sleep(time.Duration(rnd.IntN(15)) * time.Millisecond)
-		at, other := "a", "b"
-		if rnd.IntN(2) == 0 {
-			at, other = other, at
-		}
-		n, peer := x.node(at), x.node(other)
+		at := []string{"a", "b"}[rnd.IntN(2)]
+		n := x.node(at)
 		if n == nil {
 			continue
 		}
@@ -78,13 +75,7 @@ func (x *chaos) read(ctx context.Context, rnd *rand.Rand) {
 		top := x.mu.top // acknowledged before the read begins
 		x.mu.Unlock()
 		rctx, cancel := context.WithTimeout(ctx, time.Duration(rnd.IntN(2000))*time.Millisecond)
-		var i raftlog.Index
-		var err error
-		if peer != nil && rnd.IntN(3) == 0 {
-			i, err = n.ReadIndexFor(rctx, other, peer.Term())
-		} else {
-			i, err = n.ReadIndex(rctx)
-		}
+		i, err := n.ReadIndex(rctx)
 		cancel()
 		x.mu.Lock()
 		if err == nil {

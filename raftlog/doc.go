@@ -15,8 +15,8 @@
 // the local state machine, which gets it when it is visible. ErrNotLeader means that it was not appended and never
 // will be; ErrUnknownOutcome that it may or may not be, now or later.
 //
-// ReadIndex and ReadIndexFor return an index such that a state machine that has
-// applied it shows everything that was acknowledged before the call.
+// ReadIndex returns an index such that a state machine that has applied it shows
+// everything that was acknowledged before the call.
 //
 // A data node runs a [StateMachine]. It is given each committed entry once per
 // start of the process, in order, from the entry after its durable index on.
@@ -36,9 +36,7 @@
 // its commit index i after r, then learns from a quorum, itself included, that
 // each of its members had T as its current term at some instant after r: another
 // member says so in an answer to a ping that was sent after r, for which it read
-// its term after the ping had arrived (ReadIndex), or observed its own term after
-// r itself (ReadIndexFor, where the caller vouches for it); L looks at its own
-// term last.
+// its term after the ping had arrived; L looks at its own term last.
 //
 // Claim: at r no leader of a term above T had been elected. A leader of T' > T
 // has the votes of a quorum, and two quorums share a member M. M raises its

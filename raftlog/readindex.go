@@ -157,25 +157,3 @@ func (n *Node) askQuorum(term Term) error {
 	}
 	return nil
 }
-
-// ReadIndexFor is ReadIndex on behalf of another member, which observed its own
-// term as t after its read had begun: that is the quorum's second answer, and
-// no message is needed. In a cluster of more than three it asks a quorum.
-func (n *Node) ReadIndexFor(ctx context.Context, peer string, t Term) (Index, error) {
-	if peer == n.cfg.Name || !n.isVoter(peer) {
-		return 0, ErrNotLeader // its term proves nothing
-	}
-	both := func(name string) bool { return name == peer || name == n.cfg.Name }
-	if !n.membership.quorum(both) {
-		return n.ReadIndex(ctx)
-	}
-	term, ok := n.ready()
-	if !ok || t != term {
-		return 0, n.notLeader()
-	}
-	index := Index(n.raft.CommitIndex())
-	if !n.leads(term) {
-		return 0, n.notLeader()
-	}
-	return Index(n.store.Visible(uint64(index))), nil
-}

@@ -191,47 +191,6 @@ func TestReadIndex_ContextEnds(t *testing.T) {
 	})
 }
 
-// The follower's own term is the quorum's second answer, if it is the leader's.
-func TestReadIndexFor_Term(t *testing.T) {
-	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
-		stubborn(c, "a")
-		old := makeLeader(t, c, "a")
-		mustPropose(t, old, "x=1")
-		have(t, c, "b", []string{"x=1"})
-		term := c.Nodes["b"].Term()
-		if term != old.Term() {
-			t.Fatalf("terms %d and %d", term, old.Term())
-		}
-		i, err := old.ReadIndexFor(t.Context(), "b", term)
-		if err != nil || i < c.Machines["b"].Applied() {
-			t.Fatalf("%d, %v", i, err)
-		}
-		for _, bad := range []struct {
-			peer string
-			term raftlog.Term
-		}{{"b", term - 1}, {"b", term + 1}, {"a", term}, {"nobody", term}} {
-			if _, err := old.ReadIndexFor(t.Context(), bad.peer, bad.term); !errors.Is(err, raftlog.ErrNotLeader) {
-				t.Errorf("%+v: %v", bad, err)
-			}
-		}
-		// Another leader comes; b's term now says so, and the old leader
-		// refuses it although it knows of nothing.
-		c.Net.Between(c.Net.Hold, "a", "b", "w")
-		next := c.Leader("a")
-		mustPropose(t, c.Nodes[next], "x=2")
-		if s, _ := old.Watch(); !s.Ready {
-			t.Fatalf("the old leader gave up by itself: %+v", s)
-		}
-		if _, err := old.ReadIndexFor(t.Context(), "b", c.Nodes["b"].Term()); !errors.Is(err, raftlog.ErrNotLeader) {
-			t.Errorf("with a later term: %v", err)
-		}
-		if _, err := c.Nodes["b"].ReadIndexFor(t.Context(), "a", old.Term()); !errors.Is(err, raftlog.ErrNotLeader) {
-			t.Errorf("with a stale term: %v", err)
-		}
-		c.Net.Between(c.Net.Release, "a", "b", "w")
-	})
-}
-
 // After a nudge a follower has what was committed at once, not at the next
 // occasion that raft takes.
 func TestNudge_FollowerCommitsAtOnce(t *testing.T) {

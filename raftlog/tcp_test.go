@@ -174,7 +174,7 @@ func TestTCP_Concurrent(t *testing.T) {
 }
 
 func BenchmarkReadIndex(b *testing.B) {
-	lead, f, name := tcpTrio(b)
+	lead, _, _ := tcpTrio(b)
 	b.Run("alone", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := lead.ReadIndex(b.Context()); err != nil {
@@ -192,13 +192,6 @@ func BenchmarkReadIndex(b *testing.B) {
 				}
 			}
 		})
-	})
-	b.Run("for-peer", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := lead.ReadIndexFor(b.Context(), name, f.Term()); err != nil {
-				b.Fatal(err)
-			}
-		}
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"twofold/metrics"
 	"twofold/raftlog"
 	"twofold/raftlog/rafttest"
 	"twofold/replica"
@@ -22,14 +23,15 @@ import (
 // pair is two data nodes and a witness in one process, on a network with
 // faults.
 type pair struct {
-	t      testing.TB
-	net    *rafttest.Network
-	dir    string
-	nodes  map[string]*raftlog.Node
-	stores map[string]*replica.Store
-	timing map[string]raftlog.Timing
-	limits map[string]uint64         // replica.Config.DuplicateBytes
-	free   map[string]*atomic.Uint64 // bytes on the nodes' disks
+	t       testing.TB
+	net     *rafttest.Network
+	dir     string
+	nodes   map[string]*raftlog.Node
+	stores  map[string]*replica.Store
+	timing  map[string]raftlog.Timing
+	limits  map[string]uint64 // replica.Config.DuplicateBytes
+	metrics map[string]*metrics.Replica
+	free    map[string]*atomic.Uint64 // bytes on the nodes' disks
 	// configure may change what a node is opened with; nil for nothing.
 	configure func(name string, log *raftlog.Config, store *replica.Config)
 }
@@ -44,20 +46,24 @@ func newPair(t testing.TB) *pair { return newPairWith(t, nil) }
 
 func newPairWith(t testing.TB, timing map[string]raftlog.Timing) *pair {
 	t.Helper()
-	return newPairAs(t, timing, nil)
+	return newPairOf(t, func(p *pair) { p.timing = timing })
 }
 
 func newPairAs(t testing.TB, timing map[string]raftlog.Timing, configure func(string, *raftlog.Config, *replica.Config)) *pair {
 	t.Helper()
-	p := &pair{
-		configure: configure,
+	return newPairOf(t, func(p *pair) { p.timing, p.configure = timing, configure })
+}
 
-		t: t, net: rafttest.NewNetwork(), dir: t.TempDir(), timing: timing,
+func newPairOf(t testing.TB, configure func(*pair)) *pair {
+	t.Helper()
+	p := &pair{
+		t: t, net: rafttest.NewNetwork(), dir: t.TempDir(), metrics: map[string]*metrics.Replica{},
 		nodes: map[string]*raftlog.Node{}, stores: map[string]*replica.Store{},
 		free: map[string]*atomic.Uint64{"a": {}, "b": {}},
 	}
 	p.free["a"].Store(roomy)
 	p.free["b"].Store(roomy)
+	configure(p)
 	for _, m := range rafttest.Trio {
 		p.start(m.Name)
 	}
@@ -98,6 +104,7 @@ func (p *pair) start(name string) {
 			Logger:       logger,
 
 			DuplicateBytes: p.limits[name],
+			Metrics:        p.metrics[name],
 		}
 		if p.configure != nil {
 			p.configure(name, &cfg, &store)

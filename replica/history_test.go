@@ -15,12 +15,12 @@ import (
 	"twofold/replica/vfs"
 )
 
-// A history is checked against one register per file (its first eight bytes)
-// and one bit per name (there or not).
+// A history is checked against one register per file (its first eight bytes, or its
+// size) and one bit per name (there or not).
 type (
 	opInput struct {
 		key   string // partition
-		kind  string // write read create remove lookup
+		kind  string // write read resize size create remove lookup
 		value uint64
 	}
 	opOutput struct {
@@ -48,9 +48,9 @@ var historyModel = porcupine.Model{
 	Step: func(state, input, output any) (bool, any) {
 		s, in, out := state.(uint64), input.(opInput), output.(opOutput)
 		switch in.kind {
-		case "write":
+		case "write", "resize":
 			return out.unknown || out.kind == vfs.OK, in.value
-		case "read":
+		case "read", "size":
 			return out.unknown || out.value == s, s
 		case "create":
 			if s == 1 {
@@ -81,6 +81,7 @@ var historyModel = porcupine.Model{
 type recorder struct {
 	start time.Time
 	files []vfs.Ref
+	sized []vfs.Ref // files of which only the size is changed
 
 	mu  sync.Mutex
 	ops []porcupine.Operation
@@ -95,7 +96,7 @@ func (r *recorder) do(client int, fs vfs.FS, in opInput, run func(context.Contex
 	out, err := run(ctx)
 	end := r.now()
 	if err != nil {
-		if vfs.NeverProposed(err) || in.kind == "read" || in.kind == "lookup" {
+		if vfs.NeverProposed(err) || in.kind == "read" || in.kind == "size" || in.kind == "lookup" {
 			return
 		}
 		out, end = opOutput{unknown: true}, math.MaxInt64
@@ -132,6 +133,8 @@ func (r *recorder) work(wg *sync.WaitGroup, stop <-chan struct{}, seed uint64, a
 
 func (r *recorder) step(client int, fs vfs.FS, rng *rand.Rand) {
 	switch n := rng.IntN(10); {
+	case len(r.sized) > 0 && rng.IntN(2) == 0:
+		r.size(client, fs, rng)
 	case n < 3:
 		r.write(client, fs, rng)
 	case n < 6:
@@ -158,6 +161,41 @@ func (r *recorder) read(client int, fs vfs.FS, rng *rand.Rand) {
 		var buf [8]byte
 		_, err := fs.Read(ctx, vfs.Root, r.files[f], 0, buf[:])
 		return opOutput{value: binary.BigEndian.Uint64(buf[:])}, err
+	})
+}
+
+// sizedName is the name, in the root, of a file whose size is changed.
+func sizedName(i int) string { return fmt.Sprint("sized", i) }
+
+// size sets the size of a file, or asks for it in one of several ways.
+func (r *recorder) size(client int, fs vfs.FS, rng *rand.Rand) {
+	f := rng.IntN(len(r.sized))
+	in := opInput{key: sizedName(f), kind: "size"}
+	way := rng.IntN(5)
+	if way < 2 {
+		in.kind, in.value = "resize", 1+rng.Uint64N(1<<40)
+	}
+	r.do(client, fs, in, func(ctx context.Context) (opOutput, error) {
+		switch way {
+		case 0, 1:
+			set := vfs.SetAttr{Mask: vfs.SetSize, Size: in.value}
+			res, err := fs.Mutate(ctx, &vfs.Call{}, &vfs.OpSetAttr{Ref: r.sized[f], Set: set})
+			return opOutput{kind: res.Kind}, err
+		case 2:
+			res, err := fs.GetAttr(ctx, r.sized[f])
+			return opOutput{value: res.Attr.Size}, err
+		case 3:
+			res, err := fs.Lookup(ctx, vfs.Root, rootRef(fs), in.key)
+			return opOutput{value: res.Attr.Size}, err
+		default:
+			res, err := fs.ReadDir(ctx, vfs.Root, rootRef(fs), 0, true, 100)
+			for _, e := range res.Entries {
+				if e.Name == in.key {
+					return opOutput{value: e.Attr.Size}, err
+				}
+			}
+			return opOutput{value: math.MaxUint64}, err
+		}
 	})
 }
 

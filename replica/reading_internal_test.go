@@ -397,6 +397,9 @@ func TestReading_LeadChanges(t *testing.T) {
 func TestReading_NoLeaseNoAnswer(t *testing.T) {
 	h := newHolder(t)
 	h.s.cfg.WaitLimit = 50 * time.Millisecond
+	if err := h.wantSize(0); err != nil { // a lease of before a call is worth nothing
+		t.Fatal(err)
+	}
 	h.log.grant(false)
 	if err := h.wantSize(0); !errors.Is(err, vfs.ErrNoQuorum) {
 		t.Errorf("the leader cannot be reached: %v", err)

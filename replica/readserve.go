@@ -25,6 +25,8 @@ func (s *Store) HandleRead(ctx context.Context, from string, req []byte, reply f
 		return
 	}
 	size := answerSize(&op)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.WaitLimit) // who asks waits no longer
+	defer cancel()
 	if err := s.serving.Acquire(ctx, size); err != nil {
 		reply(peer.StatusBusy, nil)
 		return

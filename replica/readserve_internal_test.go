@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,10 +45,13 @@ func TestForwardedRead_AsTheLeaderAnswers(t *testing.T) {
 	l := b.must(&vfs.OpSymlink{Dir: root, Name: "l", Target: "over there"}).Attr.Ref
 	ctx, stranger := t.Context(), vfs.Cred{UID: 7, GID: 7, Groups: []uint32{8, 9}}
 	for name, read := range map[string]func(fs vfs.FS) (any, error){
-		"getattr":         func(fs vfs.FS) (any, error) { return fs.GetAttr(ctx, f) },
-		"getattr stale":   func(fs vfs.FS) (any, error) { return fs.GetAttr(ctx, vfs.Ref{Ino: 77}) },
-		"lookup":          func(fs vfs.FS) (any, error) { return fs.Lookup(ctx, vfs.Root, root, "f") },
-		"lookup nothing":  func(fs vfs.FS) (any, error) { return fs.Lookup(ctx, vfs.Root, root, "g") },
+		"getattr":        func(fs vfs.FS) (any, error) { return fs.GetAttr(ctx, f) },
+		"getattr stale":  func(fs vfs.FS) (any, error) { return fs.GetAttr(ctx, vfs.Ref{Ino: 77}) },
+		"lookup":         func(fs vfs.FS) (any, error) { return fs.Lookup(ctx, vfs.Root, root, "f") },
+		"lookup nothing": func(fs vfs.FS) (any, error) { return fs.Lookup(ctx, vfs.Root, root, "g") },
+		"lookup too long": func(fs vfs.FS) (any, error) {
+			return fs.Lookup(ctx, vfs.Root, root, strings.Repeat("n", vfs.MaxName+50))
+		},
 		"lookup in file":  func(fs vfs.FS) (any, error) { return fs.Lookup(ctx, vfs.Root, f, "g") },
 		"readlink":        func(fs vfs.FS) (any, error) { return fs.Readlink(ctx, vfs.Root, l) },
 		"readlink file":   func(fs vfs.FS) (any, error) { return fs.Readlink(ctx, vfs.Root, f) },

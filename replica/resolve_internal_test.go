@@ -154,6 +154,8 @@ func TestResolve_WaitsForTheLog(t *testing.T) {
 			root := vfs.RootRef()
 			l.s.cfg.Linger = time.Nanosecond
 			l.start()
+			// The term begins with an entry that touches everything.
+			waitFor(t, func() bool { return l.s.state.Duplicates().Limit == l.s.cfg.DuplicateBytes })
 			file := l.must(&vfs.OpCreate{Dir: root, Name: "f", Mode: vfs.CreateGuarded}).Attr.Ref
 			l.mu.Lock()
 			l.hold = true

@@ -23,7 +23,7 @@ const (
 )
 
 // maxDirents is how many entries are asked of the volume at once. It bounds the
-// memory of one call; a larger reply takes several rounds.
+// memory of one call; a larger reply of READDIR takes several rounds.
 const maxDirents = 4096
 
 // readdir is procedure 16 (RFC 1813 section 3.3.16).
@@ -54,9 +54,9 @@ func (q *request) cookie() vfs.Cookie {
 // list answers both procedures: as many entries as fit into count bytes, at
 // least one or NFS3ERR_TOOSMALL.
 //
-// The attributes of the directory are those of the first round. If it changes
-// between two rounds, then the client sees it by the attributes of its next
-// call; with those of a later round it would take old entries for new ones.
+// A reply shows one instant. So it ends before a round that finds the directory
+// changed, and READDIRPLUS has one round: the attributes of its entries may change
+// while those of the directory stay.
 func (q *request) list(fh []byte, after vfs.Cookie, count uint32, plus bool) error {
 	dir, err := q.resolve(fh)
 	if err != nil {
@@ -80,7 +80,7 @@ func (q *request) list(fh []byte, after vfs.Cookie, count uint32, plus bool) err
 	verf := q.vol.CookieVerf()
 	q.w.Fixed(verf[:])
 	empty := q.w.Len()
-	eof, err := q.fill(dir, res.Entries, res.EOF, end, plus)
+	eof, err := q.fill(dir, &res, end, plus)
 	if err != nil {
 		return err
 	}
@@ -96,24 +96,24 @@ func (q *request) list(fh []byte, after vfs.Cookie, count uint32, plus bool) err
 	return nil
 }
 
-// fill appends entries up to end, in as many rounds as that takes, and reports
-// whether the directory ends with them.
-func (q *request) fill(dir vfs.Ref, entries []vfs.Dirent, eof bool, end int, plus bool) (bool, error) {
-	for {
+// fill appends entries up to end, those of res first, and reports whether the
+// directory ends with them.
+func (q *request) fill(dir vfs.Ref, res *vfs.ReadDirResult, end int, plus bool) (bool, error) {
+	for entries, eof := res.Entries, res.EOF; ; {
 		n := q.entries(entries, end, plus)
 		if n < len(entries) {
 			return false, nil
 		}
 		room := end - q.w.Len()
-		if n == 0 || eof || room < smallestEntry(plus) {
+		if n == 0 || eof || plus || room < smallestEntry(plus) {
 			return eof, nil
 		}
 		next, err := q.dirents(dir, entries[n-1].Cookie, room, plus)
 		if err != nil {
 			return false, err
 		}
-		if next.Kind != vfs.OK {
-			return false, nil // removed or forbidden meanwhile: the next call will tell
+		if next.Kind != vfs.OK || next.Dir != res.Dir {
+			return false, nil // removed, forbidden or changed meanwhile: the next call will tell
 		}
 		entries, eof = next.Entries, next.EOF
 	}

@@ -25,6 +25,7 @@ type Machine struct {
 		err     error
 		changed chan struct{}
 		block   chan struct{} // Commit waits until it is closed
+		store   chan struct{} // and so does Appended
 	}
 }
 
@@ -72,8 +73,28 @@ func (m *Machine) Recovered(last raftlog.Index) {
 // Appended implements raftlog.StateMachine.
 func (m *Machine) Appended(entries []raftlog.Entry) {
 	m.mu.Lock()
+	block := m.mu.store
+	m.mu.Unlock()
+	if block != nil {
+		<-block
+	}
+	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.last = entries[len(entries)-1].Index
+}
+
+// HoldAppended has Appended wait until release is called.
+func (m *Machine) HoldAppended() (release func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	block := make(chan struct{})
+	m.mu.store = block
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.mu.store = nil
+		close(block)
+	}
 }
 
 // Truncated implements raftlog.StateMachine.

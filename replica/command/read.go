@@ -25,6 +25,10 @@ const (
 // ReadVersion is the format version of a Read and of its answer.
 const ReadVersion = 1
 
+// maxReadName bounds the name in a Read. One that no directory can hold is sent
+// too: what is wrong with it comes after what is wrong with the directory.
+const maxReadName = vfs.MaxName + 1
+
 // MaxReadAnswer bounds an encoded answer to a Read.
 const MaxReadAnswer = vfs.MaxIO + 1<<10
 
@@ -42,16 +46,18 @@ type Read struct {
 
 // AppendRead appends an encoded Read: version u8, kind u8, uid u32, gid u32, number
 // of groups u32 and the groups, ref (12 bytes), name text, offset u64, count u32,
-// plus u8. It keeps at most vfs.MaxGroups groups.
+// plus u8. It keeps at most vfs.MaxGroups groups, and of a name as much as shows
+// that it is too long.
 func AppendRead(b []byte, r *Read) []byte {
 	groups := r.Cred.Groups[:min(len(r.Cred.Groups), vfs.MaxGroups)]
+	name := r.Name[:min(len(r.Name), maxReadName)]
 	b = append(b, ReadVersion, byte(r.Kind))
 	b = be.AppendUint32(be.AppendUint32(b, r.Cred.UID), r.Cred.GID)
 	b = be.AppendUint32(b, uint32(len(groups)))
 	for _, g := range groups {
 		b = be.AppendUint32(b, g)
 	}
-	b = appendName(appendRef(b, r.Ref), r.Name)
+	b = appendString(appendRef(b, r.Ref), name, maxReadName)
 	b = be.AppendUint32(be.AppendUint64(b, r.Offset), r.Count)
 	return appendBool(b, r.Plus)
 }
@@ -66,7 +72,7 @@ func DecodeRead(b []byte) (Read, error) {
 	}
 	r.Cred.UID, r.Cred.GID = c.u32(), c.u32()
 	r.Cred.Groups = decodeGroups(&c)
-	r.Ref, r.Name = c.ref(), c.name()
+	r.Ref, r.Name = c.ref(), c.str(maxReadName)
 	r.Offset, r.Count, r.Plus = c.u64(), c.u32(), c.flag()
 	if r.Kind == ReadRead && r.Count > vfs.MaxIO {
 		c.fail(fmt.Errorf("%w: read of %d bytes", ErrLimit, r.Count))

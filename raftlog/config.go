@@ -83,6 +83,9 @@ type Timing struct {
 	PingInterval time.Duration
 	// CampaignGrace is how long a witness leaves elections to the data nodes.
 	CampaignGrace time.Duration
+	// WitnessHold is for how long entries for the witness may be held back while
+	// the other data node has a lease and acknowledges them in time.
+	WitnessHold time.Duration
 	// WatermarkInterval is between watermark entries while the log is short.
 	WatermarkInterval time.Duration
 }
@@ -109,6 +112,7 @@ func (t *Timing) setDefaults(role Role) {
 	def(&t.DialTimeout, 500*time.Millisecond)
 	def(&t.RetryPause, 50*time.Millisecond)
 	def(&t.PingInterval, time.Second)
+	def(&t.WitnessHold, 50*time.Millisecond)
 	def(&t.CampaignGrace, 2*time.Second)
 	def(&t.WatermarkInterval, 10*time.Second)
 }
@@ -131,6 +135,7 @@ func (t *Timing) validate() error {
 		{"RetryPause", t.RetryPause, time.Millisecond},
 		{"PingInterval", t.PingInterval, 10 * time.Millisecond},
 		{"CampaignGrace", t.CampaignGrace, 0},
+		{"WitnessHold", t.WitnessHold, 0},
 		{"WatermarkInterval", t.WatermarkInterval, t.PingInterval},
 	} {
 		if d.d < d.min {

@@ -94,6 +94,15 @@
 //
 // Recover makes a stopped node the only member, by an entry at the end of its log.
 //
+// # The lazy witness
+//
+// While the other data node holds a lease and acknowledges in time, the leader holds
+// entries for the witness back for up to Timing.WitnessHold, and sends it many at
+// once (lazy.go): two data nodes commit and show an entry without it, and it syncs
+// once for many. An entry that the other data node does not acknowledge goes to the
+// witness after 10 to 20 ms, and all do at once when the lease is gone, during a
+// transfer, and when many wait. Heartbeats, which promises rest on, are never held.
+//
 // # Compaction
 //
 // Every data node puts down a marker (index, term, configuration) after its state

@@ -30,6 +30,7 @@ type grant struct {
 	incarnation uint64        // of the holder's process
 	asked       time.Duration // the last request, by the holder's clock
 	until       time.Duration // by this node's clock, with the margin in it
+	mixed       time.Duration // until then another process of the holder may have one too
 }
 
 // ask is a request for a lease.
@@ -38,6 +39,7 @@ type ask struct {
 	incarnation uint64
 	at          time.Duration // by the clock of who asks: the lease counts from then
 	applied     Index
+	promise     time.Duration // length of its promises
 }
 
 // acknowledged notes that a follower has the entries up to index on its disk, and
@@ -141,7 +143,11 @@ func (l *leases) grantTo(peer string, q ask) time.Duration {
 	if old := l.mu.grant; old.peer == peer {
 		g.until = max(g.until, old.until)
 		if old.incarnation == q.incarnation {
-			g.asked = max(g.asked, old.asked)
+			g.asked, g.mixed = max(g.asked, old.asked), old.mixed
+		} else {
+			// Lemma 14: which of the two processes is the dead one cannot be told,
+			// since a request may be late. What one returns is not the other's.
+			g.mixed = old.until
 		}
 	}
 	fresh := l.mu.grant.peer != peer
@@ -165,6 +171,9 @@ func (l *leases) refusalLocked(peer string, q ask, now time.Duration) string {
 	renewed := g.peer == peer && g.term == q.term
 	a := l.mu.acks[peer]
 	switch {
+	case q.promise != l.promise.Truncate(time.Microsecond):
+		// Lemma 4: what a leader relies on is as long as it takes it for.
+		return "its promises have another length"
 	case ld.term != q.term || !l.leads(q.term):
 		return "not the leader of that term"
 	case !ld.ready:
@@ -214,13 +223,13 @@ func (l *leases) endLocked() {
 	l.moved()
 }
 
-// returned ends a grant that its holder gives back: it holds none that it asked
-// for up to an instant of its clock.
+// returned ends a grant that its holder gives back: this process of it holds none
+// that it asked for up to an instant of its clock.
 func (l *leases) returned(peer string, incarnation uint64, at time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := &l.mu.grant
-	if g.peer == peer && g.incarnation == incarnation && g.asked <= at {
+	if g.peer == peer && g.incarnation == incarnation && g.asked <= at && l.clock.Now() >= g.mixed {
 		l.endLocked()
 	}
 }

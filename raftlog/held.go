@@ -17,9 +17,14 @@ func (n *Node) appended(logs []*raft.Log) {
 	for i, l := range logs {
 		entries[i] = Entry{Index: Index(l.Index), Term: Term(l.Term)}
 		if l.Type == raft.LogCommand {
-			// A frame of a newer version stops delivery, so that nobody can read
-			// behind it: it need not be told apart here.
-			entries[i].Data, _, _ = decodeFrame(l.Data)
+			data, _, err := decodeFrame(l.Data)
+			if err != nil {
+				// Lemma 11 of docs/consistency.md: a newer version's entry may
+				// alter anything. Delivery stops at it, but not before it is
+				// committed, and until then this node may hold a lease.
+				data = []byte{}
+			}
+			entries[i].Data = data
 		}
 	}
 	n.sm.Appended(entries)
@@ -44,7 +49,7 @@ func (n *Node) committed(logs []*raft.Log) {
 	// A reader at the other node waits for entries that it does not know to be
 	// committed.
 	if peer, _ := n.leases.granted(); peer != "" {
-		n.Nudge(peer)
+		n.nudgeWhenQuiet(peer)
 	}
 }
 
@@ -74,8 +79,15 @@ func votersOf(c raft.Configuration) []string {
 // term (rule R4); the clock, read last, had not reached the lease's end. Lemmas 1
 // and 2 of docs/consistency.md speak of that instant, which is within the call.
 func (n *Node) Lease() (Term, bool) {
-	h := n.leases.held.Load()
-	if h == nil || n.Term() != h.term || n.cfg.Clock.Now() >= h.until || n.stalled() {
+	if n.stalled() {
+		return 0, false
+	}
+	return n.leases.current()
+}
+
+func (l *leases) current() (Term, bool) {
+	h := l.held.Load()
+	if h == nil || l.term() != h.term || l.clock.Now() >= h.until {
 		return 0, false
 	}
 	return h.term, true

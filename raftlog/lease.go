@@ -170,6 +170,7 @@ func (l *leases) publishLocked() {
 	}
 	h := l.held.Load()
 	switch {
+	case h != nil && h.term > ld.term: // a late answer; another one leads
 	case ld.until > 0:
 		l.held.Store(&lease{ld.term, ld.until})
 	case h != nil && h.term == ld.term:

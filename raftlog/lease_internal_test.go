@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -62,13 +63,13 @@ func (b *bench) lead(index Index) {
 }
 
 func (b *bench) ask(at time.Duration) time.Duration {
-	return b.l.grantTo("b", ask{term: b.term, incarnation: 1, at: at, applied: b.l.mu.released})
+	return b.l.grantTo("b", ask{promise: testPromise, term: b.term, incarnation: 1, at: at, applied: b.l.mu.released})
 }
 
 func (b *bench) wantRefused(what string) {
 	b.t.Helper()
-	if d := b.ask(1); d != 0 {
-		b.t.Errorf("%s: granted for %v", what, d)
+	if d := b.ask(1); d != 0 || b.l.mu.refused == "" {
+		b.t.Errorf("%s: granted for %v, refused for %q", what, d, b.l.mu.refused)
 	}
 }
 
@@ -240,21 +241,27 @@ func TestGrant_Refused(t *testing.T) {
 	b.round("b", 0)
 	b.l.acknowledged("b", 5, 10, 0)
 	b.wantRefused("before the barrier")
+	if !strings.Contains(b.l.mu.refused, "barrier") {
+		t.Errorf("refused since %s", b.l.mu.refused)
+	}
+	if d := b.l.grantTo("b", ask{promise: testPromise + 1000, term: 5, applied: 10}); d != 0 {
+		t.Error("one with other promises got one")
+	}
 	b.l.ready(5)
 	b.l.mu.released = 11
 	b.wantRefused("behind what is visible")
 	b.l.acknowledged("b", 5, 11, 0)
-	if d := b.l.grantTo("w", ask{term: 5}); d != 0 {
+	if d := b.l.grantTo("w", ask{promise: testPromise, term: 5}); d != 0 {
 		t.Error("a witness got one")
 	}
-	if d := b.l.grantTo("c", ask{term: 5}); d != 0 {
+	if d := b.l.grantTo("c", ask{promise: testPromise, term: 5}); d != 0 {
 		t.Error("a stranger got one")
 	}
 	b.l.mu.acks["c"] = &ack{term: 5, index: 11}
-	if d := b.l.grantTo("c", ask{term: 5}); d != 0 {
+	if d := b.l.grantTo("c", ask{promise: testPromise, term: 5}); d != 0 {
 		t.Error("a data node that is no voter got one")
 	}
-	if d := b.l.grantTo("b", ask{term: 4}); d != 0 {
+	if d := b.l.grantTo("b", ask{promise: testPromise, term: 4}); d != 0 {
 		t.Error("one was granted in another term")
 	}
 	b.l.voters = nil
@@ -264,7 +271,7 @@ func TestGrant_Refused(t *testing.T) {
 	if b.ask(1) == 0 {
 		t.Fatalf("b got none: %s", b.l.mu.refused)
 	}
-	if d := b.l.grantTo("c", ask{term: 5, applied: 11}); d != 0 {
+	if d := b.l.grantTo("c", ask{promise: testPromise, term: 5, applied: 11}); d != 0 {
 		t.Error("a second node got one")
 	}
 	b.leads = false
@@ -326,7 +333,7 @@ func TestGrant_Late(t *testing.T) {
 	}
 	b.l.mu.released = tailMax + 1 // it has acknowledged, but applied nothing
 	b.l.acknowledged("b", 5, tailKeep+10, 0)
-	slow := ask{term: 5, incarnation: 1}
+	slow := ask{promise: testPromise, term: 5, incarnation: 1}
 	if b.l.grantTo("b", slow) == 0 {
 		t.Error("not renewed with a short tail: ", b.l.mu.refused)
 	}
@@ -408,6 +415,44 @@ func TestGrant_Returned(t *testing.T) {
 	b.wantRelease("others returned", 12, 10)
 	b.l.returned("b", 1, 7)
 	b.wantRelease("returned", 12, 12)
+}
+
+// Lemma 14: a process that is dead may have asked and given back by messages that
+// come after those of the next one, whose lease they do not end.
+func TestGrant_ReturnedByTheDead(t *testing.T) {
+	b := newBench(t)
+	b.lead(10)
+	b.ask(7) // the next one
+	if b.l.grantTo("b", ask{promise: testPromise, term: 5, incarnation: 2, at: 3, applied: 10}) == 0 {
+		t.Fatal(b.l.mu.refused)
+	}
+	b.l.returned("b", 2, 3)
+	b.wantRelease("returned by the dead", 12, 10)
+	b.clock.now += ms(60)
+	b.round("b", 0)
+	b.ask(8)
+	b.l.returned("b", 1, 8)
+	b.wantRelease("the dead one's would still run", 12, 10)
+	b.clock.now += ms(30)
+	b.round("b", 0)
+	b.ask(9)
+	b.clock.now += ms(60)
+	b.round("b", 0)
+	b.ask(10)
+	b.l.returned("b", 1, 10)
+	b.wantRelease("returned long after", 12, 12)
+}
+
+// A late answer to a leader of an earlier term does not take away the lease that
+// it got from the next one.
+func TestReadLease_LateAnswer(t *testing.T) {
+	b := newBench(t)
+	b.lead(10)
+	b.leads, b.term = false, 6
+	p, epoch, _ := b.l.request()
+	b.l.took(p, epoch, pong{Term: 6, Lease: ms(80)}, nil)
+	b.l.answered("w", 5, b.clock.now)
+	b.wantUntil("after a late answer", p.At+ms(80))
 }
 
 // follower is node b, which follows a in term 5.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,6 +106,137 @@ func TestVisible_AnswersHeld(t *testing.T) {
 		have(t, c, lead, []string{"x"})
 		if d := time.Since(start); d > 10*time.Millisecond {
 			t.Errorf("acknowledged, and applied %v later", d)
+		}
+	})
+}
+
+// appends counts writes to a log.
+type appends struct{ n atomic.Int64 }
+
+func (a *appends) ObserveAppend(int, time.Duration)                  { a.n.Add(1) }
+func (*appends) SetState(term, commit, applied, last uint64, _ bool) {}
+func (*appends) LeaderChanged()                                      {}
+func (*appends) Stalled(bool)                                        {}
+func (*appends) Leaderless(bool)                                     {}
+func (*appends) SetProtected(bool)                                   {}
+
+// While both data nodes are well the witness gets many entries at once. They are
+// on both data nodes when they are visible, so that the leader may be lost with
+// entries that the witness lacks.
+func TestLazy_LeaderLost(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		var synced appends
+		c.Configure = func(cfg *raftlog.Config) {
+			if cfg.Name == "w" {
+				cfg.Metrics = &synced
+			}
+		}
+		lead, other, r := leased(t, c)
+		behind := func() bool { return c.Nodes["w"].Status().Last < c.Nodes[lead].Status().Last }
+		time.Sleep(time.Second)
+		before, begun := synced.n.Load(), time.Now()
+		var want []string
+		for i := 0; i < 200 || !behind(); i++ {
+			want = append(want, number(i, i)[0])
+			mustPropose(t, c.Nodes[lead], want[i])
+			time.Sleep(time.Millisecond)
+		}
+		most := int64(time.Since(begun)/(50*time.Millisecond)) + 2
+		if n := synced.n.Load() - before; n < 2 || n > most {
+			t.Errorf("the witness wrote %d times for %d entries in %v", n, len(want), time.Since(begun))
+		}
+		c.Crash(lead)
+		r.Update()
+		if next := c.Leader(); next != other {
+			t.Fatalf("%s leads", next)
+		}
+		have(t, c, other, want)
+		mustPropose(t, c.Nodes[other], "after")
+		r.Stop()
+	})
+}
+
+// Without a follower that holds a lease the witness gets entries at once.
+func TestLazy_NobodyHolds(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		defer c.Nodes[other].GiveUpLease()()
+		time.Sleep(100 * time.Millisecond)
+		for range 20 {
+			mustPropose(t, c.Nodes[lead], "x")
+			time.Sleep(time.Millisecond)
+			if w, l := c.Nodes["w"].Status().Last, c.Nodes[lead].Status().Last; w != l {
+				t.Errorf("the witness has %d of %d", w, l)
+			}
+		}
+	})
+}
+
+// A new leader is ready, and grants leases, only when it has applied its barrier: what
+// earlier leaders showed counts as visible only then (rule R5).
+func TestLease_BarrierApplied(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		unblock := c.Machines[other].Block()
+		mustPropose(t, c.Nodes[lead], "x")
+		c.Crash(lead)
+		r.Update()
+		time.Sleep(600 * time.Millisecond)
+		s, _ := c.Nodes[other].Watch()
+		if _, ok := c.Nodes[other].Lease(); ok || !s.IsLeader || s.Ready {
+			t.Errorf("a lease: %v; %+v", ok, s)
+		}
+		unblock()
+		holds(t, c, other)
+		r.Stop()
+	})
+}
+
+// The follower is lost with entries that the witness lacks: they go to it at once.
+func TestLazy_FollowerLost(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		mustPropose(t, c.Nodes[lead], "x")
+		c.Net.Between(c.Net.Cut, other, lead, "w")
+		start := time.Now()
+		mustPropose(t, c.Nodes[lead], "y")
+		if d := time.Since(start); d > 25*time.Millisecond {
+			t.Errorf("committed after %v", d)
+		}
+		c.Net.Between(c.Net.Heal, other, lead, "w")
+	})
+}
+
+// A follower that holds a lease learns soon what is committed, and at once if it is
+// nudged.
+func TestNudge_WhenQuiet(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		within := func(nudge bool) time.Duration {
+			start := time.Now()
+			before := c.Machines[other].Applied()
+			mustPropose(t, c.Nodes[lead], "x")
+			if nudge {
+				c.Nodes[lead].Nudge(other)
+			}
+			for c.Machines[other].Applied() == before {
+				time.Sleep(100 * time.Microsecond)
+			}
+			return time.Since(start)
+		}
+		var slowest time.Duration
+		for range 20 {
+			time.Sleep(13 * time.Millisecond)
+			slowest = max(slowest, within(false))
+			if d := within(true); d > 500*time.Microsecond {
+				t.Errorf("told after %v by a nudge", d)
+			}
+		}
+		if slowest < time.Millisecond || slowest > 5*time.Millisecond {
+			t.Errorf("told after %v", slowest)
 		}
 	})
 }
@@ -220,6 +352,104 @@ func TestTransfer_Pause(t *testing.T) {
 			}
 			lead, other = other, lead
 		}
+	})
+}
+
+// The witness is told of a transfer too: its vote does for the target if the old
+// leader's does not come.
+func TestTransfer_WitnessVotes(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		c.Net.HoldMessages(other, lead, rafttest.RequestVote)
+		start := time.Now()
+		go c.Nodes[lead].TransferLeadership(t.Context(), other)
+		c.Leader(lead)
+		if d := time.Since(start); d > 100*time.Millisecond {
+			t.Errorf("a pause of %v", d)
+		}
+		c.Net.ReleaseMessages(other, lead, rafttest.RequestVote)
+	})
+}
+
+// With three data nodes: a lease that was granted to another one than the target
+// is over before the lead moves, and nothing is proposed meanwhile (rule R6).
+func TestTransfer_OtherHolds(t *testing.T) {
+	members := []raftlog.Member{{Name: "a", Role: raftlog.RoleData}, {Name: "b", Role: raftlog.RoleData}, {Name: "c", Role: raftlog.RoleData}}
+	bubble(t, members, func(t *testing.T, c *rafttest.Cluster) {
+		c.Start()
+		lead := c.Leader()
+		var holder, target string
+		c.Eventually(5*time.Second, "a lease of another one", func() bool {
+			holder = c.Nodes[lead].Status().Lease.InSync
+			if holder == "" {
+				return false
+			}
+			_, ok := c.Nodes[holder].Lease()
+			return ok
+		})
+		for _, m := range members {
+			if m.Name != lead && m.Name != holder {
+				target = m.Name
+			}
+		}
+		r := rafttest.NewReferee(c, time.Millisecond)
+		defer r.Stop()
+		// The holder hears of nothing.
+		c.Net.Between(c.Net.Hold, holder, lead, target)
+		done := make(chan error, 1)
+		go func() { done <- c.Nodes[lead].TransferLeadership(t.Context(), target) }()
+		time.Sleep(50 * time.Millisecond)
+		if _, ok := c.Nodes[holder].Lease(); !ok {
+			t.Error("the test is too late")
+		}
+		if s, _ := c.Nodes[target].Watch(); s.IsLeader {
+			t.Error("the target leads while another node holds a lease")
+		}
+		if err := propose(c.Nodes[lead], "x"); !errors.Is(err, raftlog.ErrNotLeader) {
+			t.Errorf("proposed while the lead is handed over: %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		c.Net.Between(c.Net.Release, holder, lead, target)
+	})
+}
+
+// A lease is counted from when messages leave, not from when their answers come.
+func TestLease_SlowAnswers(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, first := leased(t, c)
+		first.Stop()
+		for _, name := range []string{other, "w"} {
+			c.Net.Delay(name, lead, 300*time.Millisecond, raftlog.StreamRaft)
+		}
+		time.Sleep(time.Second)
+		r := rafttest.NewReferee(c, time.Millisecond)
+		time.Sleep(3 * time.Second)
+		if s, _ := c.Nodes[lead].Watch(); !s.IsLeader {
+			t.Error("the lead was lost")
+		}
+		if share := r.Stop()[lead]; share > 0.5 {
+			t.Errorf("a lease in %.2f of all looks", share)
+		}
+	})
+}
+
+// A follower that has just started holds no lease (rule R2).
+func TestLease_NotAtStart(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		c.Crash(other)
+		mustPropose(t, c.Nodes[lead], "x")
+		start := time.Now()
+		c.Start()
+		r.Update()
+		holds(t, c, other)
+		if d := time.Since(start); d < raftlog.DefaultPromise {
+			t.Errorf("a lease %v after the start", d)
+		}
+		r.Stop()
 	})
 }
 

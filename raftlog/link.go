@@ -20,6 +20,7 @@ type link struct {
 	net    Net
 	timing Timing
 	log    *slog.Logger
+	lazy   lockedLazy                   // of entries for it
 	term   func() Term                  // the own one
 	heard  func(peer string, term Term) // told of the member's term
 

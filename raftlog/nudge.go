@@ -1,6 +1,15 @@
 package raftlog
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
+
+// nudgePause is for how long nothing has to be committed before a follower that
+// holds a lease is told what is. A caller that writes one entry after the other
+// has told it by the next entry; a message for each would double what its entry
+// costs both nodes. The application nudges at once for who waits at the follower.
+const nudgePause = 2 * time.Millisecond
 
 // nudger coalesces the nudges to one follower: one message is out, at most one
 // more is due.
@@ -8,6 +17,7 @@ type nudger struct {
 	mu struct {
 		sync.Mutex
 		running, again bool
+		quiet          *time.Timer // fires nudgePause after the last commit; nil before the first
 	}
 }
 
@@ -47,6 +57,26 @@ func (n *Node) Nudge(peer string) {
 			}
 		}
 	})
+}
+
+// nudgeWhenQuiet nudges a follower once nothing was committed for nudgePause.
+func (n *Node) nudgeWhenQuiet(peer string) {
+	d, ok := n.peerSet.Load().nudgers[peer]
+	if !ok {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mu.quiet == nil {
+		d.mu.quiet = time.AfterFunc(nudgePause, func() {
+			// An entry that is on its way is committed soon, and tells of itself then.
+			if n.raft.LastIndex() <= n.raft.CommitIndex() {
+				n.Nudge(peer)
+			}
+		})
+		return
+	}
+	d.mu.quiet.Reset(nudgePause)
 }
 
 func (n *Node) nudge(peer string) {

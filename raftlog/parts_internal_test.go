@@ -151,3 +151,29 @@ func (s *sinkMachine) Flush() error           { return nil }
 func (s *sinkMachine) Recovered(Index)        {}
 func (s *sinkMachine) Appended([]Entry)       {}
 func (s *sinkMachine) Truncated(Index)        {}
+
+// appendRecorder keeps what it is told of the log.
+type appendRecorder struct {
+	sinkMachine
+	got []Entry
+}
+
+func (r *appendRecorder) Appended(entries []Entry) { r.got = append(r.got, entries...) }
+
+// Lemma 11: what this version cannot read is not taken for an entry without effect.
+func TestAppended_NewerFrame(t *testing.T) {
+	r := &appendRecorder{}
+	n := &Node{sm: r, membership: newMembership(nil, nil)}
+	n.appended([]*raft.Log{
+		{Index: 4, Term: 2, Type: raft.LogCommand, Data: encodeApp([]byte("x"))},
+		{Index: 5, Term: 2, Type: raft.LogCommand, Data: []byte{77, 1}},
+		{Index: 6, Term: 2, Type: raft.LogCommand, Data: encodeWatermark(marks{all: 3, data: 3})},
+		{Index: 7, Term: 2, Type: raft.LogNoop},
+	})
+	if len(r.got) != 4 || string(r.got[0].Data) != "x" || r.got[2].Data != nil || r.got[3].Data != nil {
+		t.Fatalf("%+v", r.got)
+	}
+	if d := r.got[1].Data; d == nil || len(d) != 0 {
+		t.Errorf("an unknown entry has the data %v", d)
+	}
+}

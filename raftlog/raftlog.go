@@ -68,7 +68,8 @@ type StateMachine interface {
 	// log when it was opened. Some of them may never be committed.
 	Recovered(last Index)
 	// Appended is called when entries are on this node's disk, before anybody
-	// is told that they are.
+	// is told that they are. Data is empty, but not nil, for an entry that this
+	// version cannot read: it may alter anything.
 	Appended(entries []Entry)
 	// Truncated is called when the entries from an index on are deleted: another
 	// leader has others in their place, or none.

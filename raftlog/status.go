@@ -150,8 +150,8 @@ func (n *Node) answer(peer string, p ping) pong {
 		n.promises.drop(peer, p.Term, p.Name)
 	case p.Wants && n.stalled():
 		// Rule R13: nothing is granted.
-	case p.Wants && p.Promise == own.Promise:
-		own.Lease = n.leases.grantTo(peer, ask{p.Term, p.Incarnation, p.At, p.Applied})
+	case p.Wants:
+		own.Lease = n.leases.grantTo(peer, ask{p.Term, p.Incarnation, p.At, p.Applied, p.Promise})
 	}
 	return own
 }

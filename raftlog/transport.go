@@ -54,7 +54,8 @@ type transport struct {
 	reached      func(peer string, t Term) // told of another member's current term
 	stalled      func() bool               // rule R13: this node is silent
 	caughtUp     func(peer string)
-	listed       func(peer string) bool // it is a member
+	lazily       func(peer string, req *raft.AppendEntriesRequest) // waits while entries are not urgent
+	listed       func(peer string) bool                            // it is a member
 	role         func(peer string) Role
 	sendState    func(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
 	gate         *gate // nil on a data node

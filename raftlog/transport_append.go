@@ -30,6 +30,7 @@ func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, req *r
 		return errRefused
 	}
 	trim(req)
+	t.lazily(string(id), req)
 	for {
 		err := t.append(string(id), req, resp)
 		t.noteAway(string(id), err)
@@ -57,9 +58,17 @@ func (t *transport) append(peer string, req *raft.AppendEntriesRequest, resp *ra
 	if err := t.nt.AppendEntries(raft.ServerID(peer), raft.ServerAddress(peer), req, resp); err != nil {
 		return err
 	}
+	t.count(peer, req, resp, sent, asks)
+	return nil
+}
+
+// count counts an answer to a message that left at sent and asked for a promise,
+// or did not.
+func (t *transport) count(peer string, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse, sent time.Duration, asks bool) {
 	if !resp.Success || resp.Term != req.Term {
-		return nil
+		return
 	}
+	term := Term(req.Term)
 	if !isHeartbeat(req) {
 		index := req.PrevLogEntry
 		if n := len(req.Entries); n > 0 {
@@ -77,7 +86,6 @@ func (t *transport) append(peer string, req *raft.AppendEntriesRequest, resp *ra
 	if asks {
 		t.leases.answered(peer, term, sent)
 	}
-	return nil
 }
 
 // trim cuts the request to maxAppendBytes, and leaves at least one entry.

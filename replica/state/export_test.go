@@ -24,23 +24,25 @@ func (s *State) SetRecord(key, value []byte) error {
 func (s *State) Record(key []byte) ([]byte, error) { return s.get(key) }
 
 // Keys for SetRecord and Record.
-func FormatKey() []byte             { return localKey(nil, localFormat) }
-func AppliedKey() []byte            { return localKey(nil, localApplied) }
-func SuperKey() []byte              { return superKey(nil, 1) }
-func InodeKey(ino vfs.Ino) []byte   { return inodeKey(nil, 1, ino) }
-func AnswerKey(n uint64) []byte     { return answerKey(nil, 1, n) }
-func BlockKey(ino, n uint64) []byte { return blockKey(nil, 1, vfs.Ino(ino), n) }
-func ExportsKey() []byte            { return exportsKey(nil, 1) }
-func ExportKey(place uint32) []byte { return exportKey(nil, 1, place) }
-func MemberKey(name string) []byte  { return memberKey(nil, 1, name) }
-func MountKey(t vfs.Time) []byte    { return mountKey(nil, 1, t) }
-func BucketKey(bucket int) []byte   { return bucketKey(nil, bucket) }
-func BucketOf(key []byte) int       { return bucketOf(key) }
-func Checksum(b []byte) Digest      { return hash(b) }
-func RecordSum(k, v []byte) Digest  { return recordSum(k, v) }
-func DropInode(s *State, i vfs.Ino) { s.cache.Remove(i) }
-func CachedInodes(s *State) int     { return s.cache.Len() }
-func LocalForeignKey() []byte       { return localKey(nil, 200) }
+func FormatKey() []byte                       { return localKey(nil, localFormat) }
+func AppliedKey() []byte                      { return localKey(nil, localApplied) }
+func SuperKey() []byte                        { return superKey(nil, 1) }
+func InodeKey(ino vfs.Ino) []byte             { return inodeKey(nil, 1, ino) }
+func AnswerKey(n uint64) []byte               { return answerKey(nil, 1, n) }
+func ExtentKey(ino, n uint64) []byte          { return extentKey(nil, 1, vfs.Ino(ino), n) }
+func DirentKey(d vfs.Ino, name string) []byte { return direntKey(nil, 1, d, name) }
+func BlockKey(ino, n uint64) []byte           { return blockKey(nil, 1, vfs.Ino(ino), n) }
+func ExportsKey() []byte                      { return exportsKey(nil, 1) }
+func ExportKey(place uint32) []byte           { return exportKey(nil, 1, place) }
+func MemberKey(name string) []byte            { return memberKey(nil, 1, name) }
+func MountKey(t vfs.Time) []byte              { return mountKey(nil, 1, t) }
+func BucketKey(bucket int) []byte             { return bucketKey(nil, bucket) }
+func BucketOf(key []byte) int                 { return bucketOf(key) }
+func Checksum(b []byte) Digest                { return hash(b) }
+func RecordSum(k, v []byte) Digest            { return recordSum(k, v) }
+func DropInode(s *State, i vfs.Ino)           { s.cache.Remove(i) }
+func CachedInodes(s *State) int               { return s.cache.Len() }
+func LocalForeignKey() []byte                 { return localKey(nil, 200) }
 func ReservedKeys() (keys [][]byte) {
 	for _, t := range reservedTables() {
 		keys = append(keys, appendPrefix(nil, t, 1))

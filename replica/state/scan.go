@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -30,8 +31,11 @@ func (r *Scan) Err() error {
 // sums with the running ones. It takes as long as reading the whole volume, and
 // holds nothing up. An error says that the scan could not be made; damage that
 // it finds is in the result.
-func (s *State) ScanDigest() (Scan, error) {
-	const op = "state.ScanDigest"
+func (s *State) ScanDigest() (Scan, error) { return s.Scrub(context.Background(), ScanOptions{}) }
+
+// Scrub is ScanDigest at a bounded rate, with progress, until ctx ends.
+func (s *State) Scrub(ctx context.Context, o ScanOptions) (Scan, error) {
+	const op = "state.Scrub"
 	s.mu.RLock()
 	if s.mu.closed {
 		s.mu.RUnlock()
@@ -42,14 +46,16 @@ func (s *State) ScanDigest() (Scan, error) {
 	snap := s.db.NewSnapshot()
 	s.mu.RUnlock()
 
-	r, err := s.scanDigest(snap)
+	p := newPacer(ctx, o)
+	r, err := s.scanDigest(snap, p)
+	p.done()
 	if err = errors.Join(err, snap.Close()); err != nil {
 		return Scan{}, fmt.Errorf("%s: %w", op, err)
 	}
 	return r, nil
 }
 
-func (s *State) scanDigest(snap *pebble.Snapshot) (Scan, error) {
+func (s *State) scanDigest(snap *pebble.Snapshot, p *pacer) (Scan, error) {
 	running, err := readDigests(snap)
 	if err != nil {
 		return Scan{}, err
@@ -62,7 +68,7 @@ func (s *State) scanDigest(snap *pebble.Snapshot) (Scan, error) {
 		}
 		at := &scanned[bucketOf(key)]
 		*at = at.Plus(recordSum(key, value))
-		return nil
+		return p.read(len(key) + len(value))
 	})
 	if err != nil {
 		return Scan{}, err

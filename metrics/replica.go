@@ -21,6 +21,7 @@ type Replica struct {
 	skew          *prometheus.GaugeVec
 	duplicates    duplicates
 	catchUp       catchUp
+	integrity     integrity
 }
 
 // catchUp are the collectors of states that go from node to node, by direction:
@@ -137,8 +138,12 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 		}, []string{"peer"}),
 		duplicates: newDuplicates(),
 		catchUp:    newCatchUp(),
+		integrity:  newIntegrity(),
 	}
 	d := &m.duplicates
+	if err := register(reg, m.integrity.collectors()...); err != nil {
+		return nil, err
+	}
 	return m, register(reg, m.batchOps, m.batchBytes, m.batchDuration, m.applyDuration, m.forwarded,
 		m.reads.byWay, m.reads.wait, m.inodes, m.dataBytes, m.peerLag, m.free, m.skew,
 		d.records, d.bytes, d.limit, d.evicted, d.hits,

@@ -18,7 +18,7 @@ const barrierPause = 200 * time.Microsecond
 // term is lost.
 func (n *Node) lead(t Term) {
 	n.log.Info("leading", "term", uint64(t))
-	if n.cfg.Role == RoleWitness {
+	if n.cfg.Role == RoleWitness || n.unfit() {
 		n.handOver(t)
 		return
 	}
@@ -31,6 +31,8 @@ func (n *Node) lead(t Term) {
 				n.readyTerm.Store(uint64(t))
 				n.leases.ready(t)
 				n.refresh()
+			} else if n.unfit() {
+				n.handOver(t)
 			}
 			return
 		}
@@ -47,11 +49,18 @@ func (n *Node) lead(t Term) {
 func (n *Node) appliedBarrier(t Term, barrier uint64) bool {
 	index := Index(n.store.Visible(barrier))
 	for pause := barrierPause; n.sm.Applied() < index; pause = min(2*pause, n.cfg.Timing.RetryPause) {
-		if !n.leads(t) || !n.sleep(pause) {
+		if !n.leads(t) || n.unfit() || !n.sleep(pause) {
 			return false
 		}
 	}
 	return n.leads(t)
+}
+
+// unfit tells whether the state machine cannot be used, so that this data node is
+// no more than a witness (rule W6).
+func (n *Node) unfit() bool {
+	u, ok := n.sm.(interface{ Unfit() bool })
+	return ok && u.Unfit()
 }
 
 // handOver gives the lead of a witness to a data node. Raft's transfer brings

@@ -45,8 +45,16 @@ func (s *Store) Durable() (raftlog.Index, raftlog.Term) {
 // Flush applies all that was delivered before the call and makes it durable
 // (raftlog.StateMachine).
 func (s *Store) Flush() error {
-	if !s.applied.wait(raftlog.Index(s.delivered.Load()), s.broken) {
-		return fmt.Errorf("replica: flush: %w", vfs.ErrShutdown)
+	index := raftlog.Index(s.delivered.Load())
+	done := s.applied.notify(index)
+	defer s.applied.forget(done)
+	select {
+	case <-done:
+	case <-s.quarantine.begun(): // nothing is applied: what there is stays as it is
+	case <-s.broken:
+		if s.applied.load() < index {
+			return fmt.Errorf("replica: flush: %w", vfs.ErrShutdown)
+		}
 	}
 	return s.state.Flush()
 }
@@ -93,6 +101,9 @@ func (s *Store) breakDown(err error) {
 // applyEntry applies one entry, answers who waits for its changes, and moves
 // the applied index on.
 func (s *Store) applyEntry(e raftlog.Entry) error {
+	if s.quarantined() {
+		return nil // the log keeps it
+	}
 	start := time.Now()
 	if e.Data == nil {
 		return s.pass(e)
@@ -110,9 +121,13 @@ func (s *Store) applyEntry(e raftlog.Entry) error {
 		return s.pass(e)
 	}
 	results, err := s.state.Apply(uint64(e.Index), uint64(e.Term), cmds)
+	if err != nil && s.damaged(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	s.noteIntegrity(e.Index, e.Term, cmds)
 	s.refreshClients()
 	s.applied.advance(e.Index)
 	for i := range results {

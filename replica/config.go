@@ -74,8 +74,21 @@ type Config struct {
 	// Failpoint is told of each step of a transfer before it is taken: tests crash
 	// there. It may be nil.
 	Failpoint func(step string)
-	Logger    *slog.Logger
-	Metrics   *metrics.Replica
+	// DigestEvery is how often the leader has the digests of both copies compared,
+	// while anything changes. Default 5 s.
+	DigestEvery time.Duration
+	// ScrubRate bounds how many bytes of records in a second a scan of this node's
+	// copy reads. Default 64 MiB.
+	ScrubRate uint64
+	// CheckpointEvery is the least time between two copies, which share the state's
+	// files, from which a difference of the digests may be decided. Default 10 min.
+	CheckpointEvery time.Duration
+	// Refetch asks for a good copy in place of this node's, which is known to be
+	// damaged. It is called again now and then while that holds. A node without it
+	// waits for an operator.
+	Refetch func(state.Quarantine) error
+	Logger  *slog.Logger
+	Metrics *metrics.Replica
 }
 
 func (c *Config) withDefaults() error {
@@ -87,6 +100,15 @@ func (c *Config) withDefaults() error {
 	}
 	if c.Linger == 0 {
 		c.Linger = 50 * time.Microsecond
+	}
+	if c.DigestEvery == 0 {
+		c.DigestEvery = 5 * time.Second
+	}
+	if c.ScrubRate == 0 {
+		c.ScrubRate = 64 << 20
+	}
+	if c.CheckpointEvery == 0 {
+		c.CheckpointEvery = 10 * time.Minute
 	}
 	if c.ReserveBytes == 0 {
 		c.ReserveBytes = 256 << 20
@@ -119,4 +141,7 @@ type Log interface {
 	ReadIndex(ctx context.Context) (raftlog.Index, error)
 	Lease() (raftlog.Term, bool)
 	Nudge(peer string)
+	GiveUpLease() (resume func())
+	TransferLeadership(ctx context.Context, to string) error
+	Entries(from, to raftlog.Index, f func(raftlog.Entry) error) error
 }

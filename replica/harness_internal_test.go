@@ -81,6 +81,14 @@ func (l *fakeLog) grant(lease bool) {
 	l.lease = lease
 }
 
+func (l *fakeLog) GiveUpLease() func() { return func() {} }
+
+func (l *fakeLog) TransferLeadership(context.Context, string) error { return raftlog.ErrNotLeader }
+
+func (l *fakeLog) Entries(raftlog.Index, raftlog.Index, func(raftlog.Entry) error) error {
+	return raftlog.ErrClosed
+}
+
 func (l *fakeLog) Nudge(peer string) {
 	if l.nudge != nil {
 		l.nudge(peer)

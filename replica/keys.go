@@ -78,7 +78,7 @@ func touchOf(op any) touch {
 			names:   [2]place{{o.FromDir.Ino, o.FromName}, {o.ToDir.Ino, o.ToName}},
 			resolve: true,
 		}
-	case *command.Nop:
+	case *command.Nop, *command.Integrity:
 		return touch{}
 	case *command.MountChange:
 		return touch{tables: true}

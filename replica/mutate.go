@@ -92,7 +92,7 @@ func sizeHint(op any) int {
 // handOver makes one attempt, with this node as the leader or through the
 // leader that it knows. errNotTaken allows another attempt.
 func (s *Store) handOver(ctx context.Context, st raftlog.State, age vfs.Time, p pending) (vfs.Result, error) {
-	if st.Leader == "" || st.IsLeader && !st.Ready {
+	if st.Leader == "" || st.IsLeader && (!st.Ready || s.quarantined()) {
 		return vfs.Result{}, errNotTaken
 	}
 	done := make(chan outcome, 1)
@@ -202,7 +202,7 @@ func (s *Store) forward(ctx context.Context, leader string, term uint64, age vfs
 // until it has caught up.
 func (s *Store) HandleForward(from string, term, age uint64, enc []byte, reply func(peer.Status, []byte)) {
 	st, _ := s.log.Watch()
-	if !st.IsLeader || !st.Ready || uint64(st.Term) != term {
+	if !st.IsLeader || !st.Ready || uint64(st.Term) != term || s.quarantined() {
 		reply(peer.StatusRefused, nil)
 		return
 	}

@@ -95,7 +95,7 @@ func (s *Store) proposeBatch(batch []pending) (raftlog.Index, int) {
 	st, changed := s.log.Watch()
 	term := uint64(st.Term)
 	batch = slices.DeleteFunc(batch, func(p pending) bool {
-		stays := st.IsLeader && st.Ready && p.term == term
+		stays := st.IsLeader && st.Ready && p.term == term && !s.quarantined()
 		if !stays {
 			s.waiters.end(p.origin, p.term, fateDropped)
 		}

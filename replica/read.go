@@ -18,6 +18,10 @@ func answer[T any](r *reading, op *command.Read, local func() (T, bool, error), 
 		for r.next() {
 			res, sound, err := local()
 			if err != nil {
+				if r.s.damaged(err) {
+					r.permitted = false // the leader has another copy
+					continue
+				}
 				return none, err
 			}
 			if sound {
@@ -179,6 +183,9 @@ func (s *Store) statFS(ctx context.Context, relay bool, ref vfs.Ref) (vfs.StatFS
 func (s *Store) current(ctx context.Context) error {
 	if _, err := s.Volume(); err != nil {
 		return err
+	}
+	if s.quarantined() {
+		return vfs.ErrNoQuorum // this node's copy shows nothing of late
 	}
 	r := s.begin(ctx, true)
 	r.all = true

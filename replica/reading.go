@@ -102,13 +102,14 @@ func (r *reading) permit() bool {
 	// Lemma 3 of docs/consistency.md: the lease is looked at after the call arrived,
 	// and the log after the lease. Then all that was answered or shown anywhere before
 	// the call is at or below limit.
-	if _, ok := r.s.log.Lease(); ok {
+	damaged := r.s.quarantined()
+	if _, ok := r.s.log.Lease(); ok && !damaged {
 		r.limit, r.permitted = r.s.touched.highest(), true
 		r.s.metrics.ReadByLease()
 		return true
 	}
 	switch {
-	case st.IsLeader && st.Ready:
+	case st.IsLeader && st.Ready && !damaged:
 		if r.confirm() {
 			return true
 		}
@@ -177,6 +178,8 @@ func (r *reading) await(need raftlog.Index) bool {
 	case <-cut:
 		r.permitted = false
 	case <-r.changed:
+		r.permitted = false
+	case <-r.s.quarantine.begun():
 		r.permitted = false
 	case <-r.s.broken: // nothing is applied any more
 		r.err = vfs.ErrShutdown

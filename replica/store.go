@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -54,6 +55,11 @@ type Store struct {
 	committed chan []raftlog.Entry
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
+
+	integrity   *integrity
+	quarantine  *quarantine
+	checkpoints *checkpoints
+	asked       time.Time // when another copy was asked for; owned by the quarantine goroutine
 
 	clients        atomic.Pointer[clientTable]
 	membersChanged <-chan struct{} // owned by the apply goroutine
@@ -100,7 +106,7 @@ func Open(cfg Config) (*Store, error) {
 	if _, err := rand.Read(seed[:]); err != nil {
 		return nil, fmt.Errorf("replica: random numbers: %w", err)
 	}
-	st, err := state.Open(cfg.Dir, cfg.State)
+	st, why, err := openState(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +129,12 @@ func Open(cfg Config) (*Store, error) {
 		closed:    make(chan struct{}),
 		broken:    make(chan struct{}),
 		fatal:     make(chan error, 1),
+
+		integrity: newIntegrity(), quarantine: newQuarantine(), checkpoints: newCheckpoints(),
+	}
+	if why != nil {
+		s.quarantine.enter(*why)
+		s.metrics.SetQuarantined(true)
 	}
 	s.others.names, s.others.gone = cfg.Peers, make(map[string]chan struct{})
 	s.clock = logClock{read: systemClock(), agree: s.skew.agree, logger: cfg.Logger}
@@ -155,6 +167,8 @@ func (s *Store) Start(log Log, net raftlog.Net) {
 	s.running.Go(func() { s.disk.run(s.stopped) })
 	s.startPeers()
 	s.running.Go(s.runReport)
+	s.running.Go(s.runIntegrity)
+	s.running.Go(s.runQuarantine)
 }
 
 func dialPeers(n raftlog.Net) peer.Dialer {

@@ -58,13 +58,16 @@ const (
 	TypeMount   Type = 14
 	TypeMember  Type = 15
 	TypeLimits  Type = 16
-	typeEnd     Type = 17
+
+	TypeIntegrity Type = 17
+
+	typeEnd Type = 18
 )
 
 var typeNames = [...]string{
 	"none", "nop", "format", "setattr", "write", "create", "mkdir",
 	"symlink", "mknod", "remove", "rmdir", "rename", "link",
-	"exports", "mount", "member", "limits",
+	"exports", "mount", "member", "limits", "integrity",
 }
 
 // String names the type in lower case.
@@ -173,6 +176,8 @@ func typeOf(op any) Type {
 		return TypeMember
 	case *SetLimits:
 		return TypeLimits
+	case *Integrity:
+		return TypeIntegrity
 	default:
 		return 0
 	}

@@ -51,6 +51,7 @@ func golden() []command.Command {
 			netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1"),
 		}}},
 		&command.SetLimits{DuplicateBytes: 128 << 20},
+		&command.Integrity{Step: command.DigestMarker, Node: "a", Index: 4711, Digest: [16]byte{1, 15: 9}},
 	}
 	cmds := make([]command.Command, 0, len(ops))
 	for i, op := range ops {

@@ -115,6 +115,8 @@ func decodeBody(r *cursor, typ Type) any {
 		return decodeMember(r)
 	case TypeLimits:
 		return &SetLimits{DuplicateBytes: r.u64()}
+	case TypeIntegrity:
+		return decodeIntegrity(r)
 	default:
 		r.fail(ErrUnknown)
 		return nil

@@ -146,6 +146,8 @@ func appendBody(b []byte, op any) ([]byte, error) {
 		return appendMember(b, o)
 	case *SetLimits:
 		return be.AppendUint64(b, o.DuplicateBytes), nil
+	case *Integrity:
+		return appendIntegrity(b, o)
 	default:
 		return b, fmt.Errorf("%w: op %T", ErrUnknown, op)
 	}

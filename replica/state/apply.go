@@ -83,7 +83,7 @@ func (t *txn) apply(cmd *command.Command) vfs.Result {
 		noWrite: cmd.Flags&command.FlagNoWrite != 0,
 	}
 	switch op := cmd.Op.(type) {
-	case *command.Nop:
+	case *command.Nop, *command.Integrity:
 		return vfs.Result{}
 	case *command.Format:
 		return c.format(cmd.Volume, op)

@@ -8,8 +8,6 @@ import (
 	"os"
 
 	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
-
-	"twofold/replica/vfs"
 )
 
 // quarantineFile says in a state's directory that the state is not to be used.
@@ -111,28 +109,3 @@ func syncDir(fs pebblevfs.FS, dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
-
-// SetAside moves a state that cannot be opened out of the way, to DIR.damaged, and
-// leaves an empty one in quarantine in its place. What an earlier call set aside is
-// kept: the new one is not worth more.
-func SetAside(dir string, o Options, why error) error {
-	o = o.withDefaults()
-	if !errors.Is(why, vfs.ErrCorrupt) {
-		return fmt.Errorf("state: %s is not set aside: %w", dir, why)
-	}
-	aside := dir + damagedSuffix
-	if _, err := o.FS.Stat(aside); err == nil {
-		return fmt.Errorf("%w; an earlier damaged state is in %s: look at both, then remove or move that one", why, aside)
-	}
-	if err := o.FS.Rename(dir, aside); err != nil {
-		return err
-	}
-	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	q := Quarantine{Cause: CauseUnreadable, Detail: why.Error()}
-	return errors.Join(WriteQuarantine(dir, o, q), syncDir(o.FS, o.FS.PathDir(dir)))
-}
-
-// damagedSuffix is added to the name of a state that was set aside.
-const damagedSuffix = ".damaged"

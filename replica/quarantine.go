@@ -1,0 +1,201 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"twofold/replica/state"
+	"twofold/replica/vfs"
+)
+
+// Pauses of a node whose copy is in quarantine.
+const (
+	// yieldPause is between attempts to hand the lead over.
+	yieldPause = 200 * time.Millisecond
+	// refetchPause is between attempts to get another copy.
+	refetchPause = 5 * time.Second
+)
+
+// quarantine says that this node's copy is not to be used (rule W6): nothing is
+// applied to it or read from it, reads and changes go to the leader, and the node
+// votes and keeps the log as a witness does.
+type quarantine struct {
+	on atomic.Bool
+
+	mu struct {
+		sync.Mutex
+		why    state.Quarantine
+		begun  chan struct{} // closed while on
+		resume func()        // takes leases again
+	}
+}
+
+func newQuarantine() *quarantine {
+	q := &quarantine{}
+	q.mu.begun = make(chan struct{})
+	return q
+}
+
+func (q *quarantine) begun() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mu.begun
+}
+
+// enter notes why, and reports whether it is news.
+func (q *quarantine) enter(why state.Quarantine) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.on.Load() {
+		return false
+	}
+	q.mu.why = why
+	q.on.Store(true)
+	close(q.mu.begun)
+	return true
+}
+
+// openState opens the node's copy, and tells why it is in quarantine if it is.
+func openState(cfg *Config) (*state.State, *state.Quarantine, error) {
+	why, err := state.ReadQuarantine(cfg.Dir, cfg.State)
+	if err != nil {
+		return nil, nil, err
+	}
+	if why != nil {
+		cfg.Logger.Error("this node's copy of the volume is out of use", "cause", string(why.Cause), "err", why.Detail, "index", why.Index)
+	}
+	for _, suffix := range []string{nextSuffix, replaySuffix} { // a restart knows nothing of these
+		if err := state.RemoveCopy(cfg.Dir+suffix, cfg.State); err != nil {
+			return nil, nil, fmt.Errorf("replica: a copy of the state: %w", err)
+		}
+	}
+	st, err := state.Open(cfg.Dir, cfg.State)
+	if errors.Is(err, vfs.ErrCorrupt) {
+		err = fmt.Errorf("%w: this node's copy of the volume cannot be opened: twofold check says more; replace this node's member with an empty directory, and let the other data node serve meanwhile", err)
+	}
+	return st, why, err
+}
+
+// Unfit tells the log that this node is no more than a witness for now (rule W6).
+func (s *Store) Unfit() bool { return s.quarantined() }
+
+func (s *Store) quarantined() bool { return s.quarantine.on.Load() }
+
+// Quarantined tells why this node's copy is not used, and false if it is.
+func (s *Store) Quarantined() (state.Quarantine, bool) {
+	q := s.quarantine
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mu.why, q.on.Load()
+}
+
+// damaged puts the copy into quarantine if err says that it is damaged, and reports
+// whether it is in quarantine now.
+func (s *Store) damaged(err error) bool {
+	if errors.Is(err, vfs.ErrCorrupt) {
+		s.setQuarantine(state.CauseUnreadable, err)
+	}
+	return s.quarantined()
+}
+
+// setQuarantine takes this node's copy out of use, for good: it is written down
+// before anybody hears of it from this node, but what is not written down still
+// holds for this process.
+func (s *Store) setQuarantine(cause state.Cause, why error) {
+	index, _ := s.state.Applied()
+	q := state.Quarantine{Cause: cause, Detail: why.Error(), Index: index}
+	if !s.quarantine.enter(q) {
+		return
+	}
+	s.logger.Error("this node's copy of the volume is out of use", "cause", string(cause), "err", why, "index", index)
+	s.metrics.SetQuarantined(true)
+	if err := state.WriteQuarantine(s.cfg.Dir, s.cfg.State, q); err != nil {
+		s.logger.Error("the quarantine could not be written down: after a restart it is found anew", "err", err)
+	}
+}
+
+// LiftQuarantine uses this node's copy again, if a good state has taken its place:
+// the file that says otherwise lies in the directory of the bad one.
+func (s *Store) LiftQuarantine() error {
+	why, err := state.ReadQuarantine(s.cfg.Dir, s.cfg.State)
+	if err != nil {
+		return err
+	}
+	q := s.quarantine
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if why != nil || !q.on.Load() {
+		return nil
+	}
+	q.mu.why, q.mu.begun = state.Quarantine{}, make(chan struct{})
+	q.on.Store(false)
+	s.metrics.SetQuarantined(false)
+	if q.mu.resume != nil {
+		q.mu.resume()
+		q.mu.resume = nil
+	}
+	s.logger.Info("this node's copy of the volume is in use again")
+	return nil
+}
+
+// runQuarantine does what a node in quarantine has to do: it returns its lease,
+// hands the lead over, and asks for another copy if its own is known to be bad.
+func (s *Store) runQuarantine() {
+	for {
+		select {
+		case <-s.quarantine.begun():
+		case <-s.stopped:
+			return
+		}
+		s.returnLease()
+		s.yield()
+		s.refetch()
+		select {
+		case <-time.After(yieldPause):
+		case <-s.stopped:
+			return
+		}
+	}
+}
+
+func (s *Store) returnLease() {
+	q := s.quarantine
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.on.Load() && q.mu.resume == nil {
+		q.mu.resume = s.log.GiveUpLease()
+	}
+}
+
+// yield hands the lead to another data node.
+func (s *Store) yield() {
+	if st, _ := s.log.Watch(); !st.IsLeader {
+		return
+	}
+	for _, peer := range s.cfg.Peers {
+		ctx, cancel := context.WithTimeout(context.Background(), attemptLimit)
+		err := s.log.TransferLeadership(ctx, peer)
+		cancel()
+		if err == nil {
+			return
+		}
+		s.logger.Warn("a node with a damaged copy leads and cannot hand over", "peer", peer, "err", err)
+	}
+}
+
+// refetch asks for another copy in place of one that is known to be bad. One that
+// is only suspected is never replaced.
+func (s *Store) refetch() {
+	why, on := s.Quarantined()
+	if !on || !why.Cause.Damaged() || s.cfg.Refetch == nil || time.Since(s.asked) < refetchPause {
+		return
+	}
+	s.asked = time.Now()
+	if err := s.cfg.Refetch(why); err != nil {
+		s.logger.Warn("no other copy could be asked for", "err", err)
+	}
+}

@@ -85,6 +85,9 @@ func (s *Store) runApply() {
 func (s *Store) watchState() {
 	select {
 	case <-s.state.Failed():
+		if s.damaged(s.state.Failure()) {
+			return // a disk that returns other bytes than it took is no reason to stop the log
+		}
 		s.breakDown(fmt.Errorf("replica: %w", s.state.Failure()))
 	case <-s.closed:
 	}
@@ -102,6 +105,7 @@ func (s *Store) breakDown(err error) {
 // the applied index on.
 func (s *Store) applyEntry(e raftlog.Entry) error {
 	if s.quarantined() {
+		s.follow(e)
 		return nil // the log keeps it
 	}
 	start := time.Now()
@@ -136,6 +140,14 @@ func (s *Store) applyEntry(e raftlog.Entry) error {
 	s.endOlder(e.Term)
 	s.metrics.ObserveApply(time.Since(start))
 	return nil
+}
+
+// follow goes by an entry that a copy in quarantine does not take.
+func (s *Store) follow(e raftlog.Entry) {
+	term, cmds, err := decodeEntry(e.Data)
+	if err == nil && term == uint64(e.Term) {
+		s.state.Follow(term, cmds)
+	}
 }
 
 // pass moves the applied index over an entry that changes nothing.

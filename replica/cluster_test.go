@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	"twofold/raftlog/rafttest"
 	"twofold/replica"
 	"twofold/replica/command"
+	"twofold/replica/state"
 	"twofold/replica/vfs"
 )
 
@@ -34,6 +36,8 @@ type pair struct {
 	free    map[string]*atomic.Uint64 // bytes on the nodes' disks
 	// configure may change what a node is opened with; nil for nothing.
 	configure func(name string, log *raftlog.Config, store *replica.Config)
+	calm      bool          // no copies are kept for comparisons
+	refetched atomic.Uint64 // times that a node asked for another copy
 }
 
 // The disk of a node of a pair: what is free, and what the node keeps.
@@ -47,6 +51,11 @@ func newPair(t testing.TB) *pair { return newPairWith(t, nil) }
 func newPairWith(t testing.TB, timing map[string]raftlog.Timing) *pair {
 	t.Helper()
 	return newPairOf(t, func(p *pair) { p.timing = timing })
+}
+
+func newPairTuned(t testing.TB, tune func(*replica.Config)) *pair {
+	t.Helper()
+	return newPairAs(t, nil, func(_ string, _ *raftlog.Config, c *replica.Config) { tune(c) })
 }
 
 func newPairAs(t testing.TB, timing map[string]raftlog.Timing, configure func(string, *raftlog.Config, *replica.Config)) *pair {
@@ -106,8 +115,15 @@ func (p *pair) start(name string) {
 			DuplicateBytes: p.limits[name],
 			Metrics:        p.metrics[name],
 		}
+		store.Refetch = func(state.Quarantine) error {
+			p.refetched.Add(1)
+			return errors.New("there is none")
+		}
 		if p.configure != nil {
 			p.configure(name, &cfg, &store)
+		}
+		if p.calm {
+			store.CheckpointEvery = time.Hour
 		}
 		s, err := replica.Open(store)
 		if err != nil {

@@ -54,6 +54,18 @@
 // entry, so that this is known as soon as a new leader is there. What cannot be
 // decided within the bound ends as [vfs.ErrUnknownOutcome], never as a verdict.
 //
+// # Integrity
+//
+// The nodes compare their running digests through the log (rule M5, integrity.go):
+// the leader's markers have each node note its own, the next marker bears the
+// leader's, and the follower says in the log whether it noted the same. A difference
+// is settled by scans of both copies, then by the log applied once more to a copy
+// that both had agreed on (dispute.go, replay.go). A copy that is damaged, or that
+// the follower cannot decide about, is in quarantine (quarantine.go): nothing is
+// applied to it or read from it, its node forwards, votes, keeps the log and leads
+// only to hand over (rule W6). A copy is replaced only if it is known to be
+// damaged.
+//
 // # Concurrency
 //
 // Goroutines of a Store, from Open (apply, watch) and Start (the others) until Stop and Close:
@@ -67,6 +79,9 @@
 //	space      one for each other data node: tells it the free space, and hears its
 //	transfers  takes connections of nodes that bring a state, with one goroutine for each
 //	catch-up   reports transfers, and drops what is staged and not needed
+//	integrity  has the digests of the copies compared, and does what their steps ask for
+//	quarantine while this copy is out of use: returns the lease, hands the lead over
+//	scan       a scan, a copy for comparisons or a replay, when there is one
 //	peer       see package peer: forwarded calls and reads and free space, both ways
 //
 // The log calls Recovered, Appended and Truncated from its own goroutines.

@@ -33,7 +33,9 @@ type checkpoints struct {
 	bound raftlog.Index // the copy that is not agreed on is of no later entry; zero if there is none
 }
 
-func newCheckpoints() *checkpoints { return &checkpoints{busy: make(chan struct{}, 1)} }
+func newCheckpoints() *checkpoints {
+	return &checkpoints{busy: make(chan struct{}, 1), taken: time.Now()}
+}
 
 // keepCheckpoint is told of an agreement. A copy that was taken before it is good
 // from now on, and now and then another one is taken.
@@ -61,7 +63,7 @@ func (s *Store) moveCheckpoints(agreed raftlog.Index) error {
 		}
 	}
 	switch {
-	case s.disk.full():
+	case s.disk.tight():
 		// The copies keep files that the store has replaced: space comes first.
 		c.bound = 0
 		return errors.Join(state.RemoveCopy(dir+nextSuffix, s.cfg.State), state.RemoveCopy(dir+agreedSuffix, s.cfg.State))

@@ -50,15 +50,11 @@ func (s *Store) Integrity() IntegrityStatus {
 
 // Scrub begins a scan of this node's copy in the background.
 func (s *Store) Scrub() error {
-	in := s.integrity
-	in.mu.Lock()
-	running := in.mu.scrub.Running
-	in.mu.Unlock()
-	if running {
+	if !s.beginScan() {
 		return ErrScrubRuns
 	}
 	s.background(func() {
-		if _, err := s.scrub(); err != nil {
+		if _, err := s.scan(); err != nil {
 			s.logger.Warn("the scan of this node's copy was not made", "err", err)
 		}
 	})
@@ -68,16 +64,28 @@ func (s *Store) Scrub() error {
 // scrub reads the copy and compares it with what was written. A copy that is not
 // what was written goes into quarantine.
 func (s *Store) scrub() (state.Scan, error) {
+	if !s.beginScan() {
+		return state.Scan{}, ErrScrubRuns
+	}
+	return s.scan()
+}
+
+// beginScan reports false if a scan is under way.
+func (s *Store) beginScan() bool {
 	in := s.integrity
 	_, bytes := s.state.Stats()
 	in.mu.Lock()
+	defer in.mu.Unlock()
 	if in.mu.scrub.Running {
-		in.mu.Unlock()
-		return state.Scan{}, ErrScrubRuns
+		return false
 	}
 	in.mu.scrub = ScrubStatus{Running: true, Began: time.Now(), Expected: bytes}
-	in.mu.Unlock()
+	return true
+}
 
+// scan makes the scan that was begun.
+func (s *Store) scan() (state.Scan, error) {
+	in := s.integrity
 	ctx, cancel := s.untilStopped()
 	defer cancel()
 	r, err := s.state.Scrub(ctx, state.ScanOptions{BytesPerSecond: s.cfg.ScrubRate, Progress: func(records, bytes uint64) {

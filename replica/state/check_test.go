@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"twofold/replica/command"
 	"twofold/replica/state"
 	"twofold/replica/vfs"
 )
@@ -151,5 +152,26 @@ func TestQuarantine(t *testing.T) {
 	}
 	if q, err := state.ReadQuarantine("db", h.opts); q != nil || err != nil {
 		t.Errorf("%v, %v", q, err)
+	}
+}
+
+// A state that follows the log without applying it knows the log's age, and has not
+// changed.
+func TestFollow(t *testing.T) {
+	h := open(t, 512)
+	h.create(h.root(), "f", 0o644)
+	age, digest := h.s.Age(), h.digest()
+	cmd := command.Command{Header: command.Header{Volume: testVolume, Time: h.s.LastTime() + 1000, Cred: vfs.Root}, Op: &command.Nop{}}
+	_, _, term := h.s.RunningDigest()
+	h.s.Follow(term, []command.Command{cmd})
+	if got := h.s.Age(); got != age+1000 {
+		t.Errorf("the age is %d, want %d", got, age+1000)
+	}
+	if got := h.digest(); got != digest {
+		t.Errorf("the digest was %v and is %v", digest, got)
+	}
+	h.reopen()
+	if got := h.s.Age(); got != age {
+		t.Errorf("after a restart the age is %d, want %d", got, age)
 	}
 }

@@ -59,7 +59,9 @@
 // digest is what was read from the store, so damage that apply meets does
 // not vanish from the difference of the two. A data block begins with a checksum
 // of its content, which every reader checks: what is wrong is vfs.ErrCorrupt,
-// never data. docs/decisions/0005-running-digest.md says why it is done so.
+// never data. [CheckDir] walks the state of a stopped node and names all that is
+// wrong; a state in quarantine has a file in its directory that says why
+// (quarantined.json). docs/decisions/0005-running-digest.md says why it is done so.
 //
 // # Catching up
 //

@@ -68,14 +68,28 @@ func (s *State) setTimes() {
 // term to the next it stands still: the clocks of two leaders may differ by
 // hours, and so may those of one before and after a restart. So the age never
 // runs ahead, whatever clock is set, and no answer is forgotten too early.
-func (t *txn) pass(to vfs.Time) {
-	v, before := &t.super, t.super.lastTime
+func (t *txn) pass(to vfs.Time) { t.super.pass(t.term, to) }
+
+func (v *super) pass(term uint64, to vfs.Time) {
+	before := v.lastTime
 	v.lastTime = max(to, before+1)
-	if v.ageTerm == t.term {
+	if v.ageTerm == term {
 		v.age += v.lastTime - before
 		return
 	}
-	v.age, v.ageTerm = v.age+1, t.term
+	v.age, v.ageTerm = v.age+1, term
+}
+
+// Follow moves time and age of the log on over commands that are not applied, since
+// this state is not to be used: calls that its node forwards bear the log's age.
+// Nothing of it is written, and Apply must not be called after it.
+func (s *State) Follow(term uint64, cmds []command.Command) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range cmds {
+		s.mu.super.pass(term, cmds[i].Time)
+	}
+	s.setTimes()
 }
 
 // answers are the records that one entry makes.

@@ -1,0 +1,27 @@
+package replica
+
+import (
+	"twofold/raftlog"
+	"twofold/replica/command"
+	"twofold/replica/state"
+)
+
+// ApplyAltered applies an entry to a state as a Store does, after its commands were
+// changed.
+func ApplyAltered(st *state.State, e raftlog.Entry, alter func(*command.Command)) error {
+	term, cmds, err := decodeEntry(e.Data)
+	if e.Data == nil || err == nil && term != uint64(e.Term) {
+		return st.Advance(uint64(e.Index), uint64(e.Term))
+	}
+	if err != nil {
+		return err
+	}
+	for i := range cmds {
+		alter(&cmds[i])
+	}
+	_, err = st.Apply(uint64(e.Index), uint64(e.Term), cmds)
+	return err
+}
+
+// AgreedSuffix is added to the name of a state for the copy that both agreed on.
+const AgreedSuffix = agreedSuffix

@@ -68,6 +68,8 @@ func newAdminServer(dir string, n *node) (*adminServer, error) {
 	a := &adminServer{listener: l, dir: f}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /digest", func(w http.ResponseWriter, _ *http.Request) { adminReply(w, n.digest) })
+	mux.HandleFunc("POST /scrub", func(w http.ResponseWriter, _ *http.Request) { adminReply(w, n.beginScrub) })
+	mux.HandleFunc("GET /scrub", func(w http.ResponseWriter, _ *http.Request) { adminReply(w, n.scrubStatus) })
 	n.handleExports(mux)
 	n.handleLeader(mux)
 	n.handleDrain(mux)

@@ -45,6 +45,7 @@ type config struct {
 	LogMaxBytes   byteSize       `yaml:"log_max_bytes"`
 	WitnessMax    byteSize       `yaml:"witness_max_bytes"`
 	CatchUpRate   byteSize       `yaml:"catch_up_rate"`
+	Digests       digestConfig   `yaml:"digests"`
 	Log           logConfig      `yaml:"log"`
 }
 
@@ -83,6 +84,12 @@ type memoryConfig struct {
 	Memtable byteSize `yaml:"memtable"`
 }
 
+// digestConfig says how the copies are compared and scanned.
+type digestConfig struct {
+	Every     duration `yaml:"every"`      // between two comparisons
+	ScrubRate byteSize `yaml:"scrub_rate"` // bytes a second that a scan reads
+}
+
 // logConfig says how the process logs.
 type logConfig struct {
 	Level  string `yaml:"level"`
@@ -102,6 +109,7 @@ func defaultConfig() *config {
 		LogMaxBytes: raftlog.DefaultMaxLogBytes,
 		WitnessMax:  raftlog.DefaultMaxLogBytes,
 		CatchUpRate: catchup.DefaultRate,
+		Digests:     digestConfig{Every: defaultDigestEvery, ScrubRate: defaultScrubRate},
 		Log:         logConfig{Level: "info", Format: "text"},
 	}
 }

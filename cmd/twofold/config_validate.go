@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
@@ -217,6 +218,12 @@ func (c *config) validateResources(m *mistakes) {
 	}
 	if c.CatchUpRate < minCatchUpRate || c.CatchUpRate > maxCatchUpRate {
 		m.add("catch_up_rate: %s a second: choose from %s to %s", c.CatchUpRate, minCatchUpRate, maxCatchUpRate)
+	}
+	if c.Digests.Every < minDigestEvery {
+		m.add("digests.every: %s is too short: use at least %s", time.Duration(c.Digests.Every), time.Duration(minDigestEvery))
+	}
+	if c.Digests.ScrubRate < minScrubRate {
+		m.add("digests.scrub_rate: %s is too little: use at least %s a second", c.Digests.ScrubRate, minScrubRate)
 	}
 	if !slices.Contains(logStores, c.LogStore) {
 		m.add("log_store: %q is not known: use %s", c.LogStore, strings.Join(logStores, " or "))

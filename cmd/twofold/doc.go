@@ -20,7 +20,8 @@
 // status exits with 0 if all is well, 1 if something is missing, 2 if nobody
 // can be served or nobody answers. export exits with 0 if it is done, 1 if it
 // was refused and nothing was changed, 2 if nobody knows: an unknown outcome is
-// told as such.
+// told as such. check and scrub exit with 0 if the copy is sound, 1 if it is
+// damaged, 2 if that is not known.
 //
 // A node that is stopped, or drained by command, first fails its readiness, then
 // hands leadership over, then answers the calls in flight and closes its clients'
@@ -76,6 +77,7 @@
 //	log-begun     empty; made once the node has its log (see openLog)
 //	log/          package raftlog
 //	volume/       package state, on a data node
+//	volume.agreed/ and the like: copies of it for comparisons (package replica)
 //	admin.sock    Unix socket, mode 0600, while the node runs
 //
 // In a dev directory: twofold-dev, the marker that --fresh asks for, and for

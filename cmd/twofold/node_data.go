@@ -39,6 +39,8 @@ func (n *node) openStore() error {
 		ReserveBytes:   uint64(n.cfg.Reserve),
 		DuplicateBytes: uint64(n.cfg.Duplicates),
 		CatchUpRate:    int64(n.cfg.CatchUpRate),
+		DigestEvery:    time.Duration(n.cfg.Digests.Every),
+		ScrubRate:      uint64(n.cfg.Digests.ScrubRate),
 		Logger:         n.log,
 		Metrics:        n.metrics.replica,
 	})

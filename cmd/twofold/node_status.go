@@ -32,7 +32,7 @@ func (n *node) status(ctx context.Context) *clusterStatus {
 		log = p.raft.FreshStatus(ask)
 		cancel()
 		if log.Stalled == nil { // a store whose disk hangs may not answer
-			s.Volume = p.volume()
+			s.Volume, s.Integrity = p.volume(), p.integrity()
 			s.Transfers = p.transfers(time.Now())
 		}
 		if p.store != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -122,6 +123,10 @@ func checkAdmin(t *testing.T, c *testCluster) {
 	err = adminCall(ctx, c.cfgs["w"].Dir, http.MethodGet, "digest", new(digestReply))
 	if err == nil || !strings.Contains(err.Error(), "ask a data node") {
 		t.Errorf("digest of the witness: %v", err)
+	}
+	var out, progress bytes.Buffer
+	if err := scrub(ctx, c.cfgs["b"].Dir, false, &out, &progress); err != nil || !strings.Contains(out.String(), "sound: ") || strings.Contains(out.String(), "sound: 0") {
+		t.Errorf("scrub: %v: %s%s", err, out.String(), progress.String())
 	}
 	for _, name := range []string{"a", "b"} { // one of them leads
 		var r leaderReply

@@ -144,6 +144,9 @@ func (s *clusterStatus) print(w io.Writer) error {
 	if v := s.Volume; v != nil {
 		fmt.Fprintf(w, "volume: %d inodes, %s of data, fsid %s, block size %s\n", v.Inodes, humanBytes(v.Bytes), v.FSID, byteSize(v.BlockSize))
 	}
+	if i := s.Integrity; i != nil {
+		fmt.Fprintln(w, "integrity: "+i.line())
+	}
 	if e := s.Exports; e != nil {
 		fmt.Fprintln(w, "exports: "+e.line())
 	}

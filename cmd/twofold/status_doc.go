@@ -60,9 +60,10 @@ type clusterStatus struct {
 	DiskShort     bool               `json:"disk_short"`              // this node's disk is down to its reserve
 	Clocks        map[string]float64 `json:"clocks,omitempty"`        // seconds that other data nodes' clocks are ahead of this one's
 	Members       []memberStatus     `json:"members"`
-	Volume        *volumeStatus      `json:"volume,omitempty"`  // of a data node that has one
-	Exports       *exportsStatus     `json:"exports,omitempty"` // of a data node
-	RPCBind       *rpcbindStatus     `json:"rpcbind,omitempty"` // of a data node
+	Integrity     *integrityStatus   `json:"integrity,omitempty"` // of a data node
+	Volume        *volumeStatus      `json:"volume,omitempty"`    // of a data node that has one
+	Exports       *exportsStatus     `json:"exports,omitempty"`   // of a data node
+	RPCBind       *rpcbindStatus     `json:"rpcbind,omitempty"`   // of a data node
 	// Transfers are the states that this node gives and takes now.
 	Transfers []transferStatus `json:"transfers,omitempty"`
 }
@@ -178,6 +179,9 @@ func (s *clusterStatus) judge() {
 			left = time.Duration(t.Left * float64(time.Second)).Round(time.Second).String()
 		}
 		s.problem("a state is %s by %s: %d of %d parts, %s, %s/s, time left %s", t.Direction, s.Node, t.Done, t.Of, humanBytes(t.Bytes), humanBytes(t.Rate), left)
+	}
+	if s.Integrity != nil {
+		s.Integrity.judge(s)
 	}
 	if s.Leader == "" {
 		s.problem("no leader is known")

@@ -45,18 +45,27 @@ func (s *Store) Durable() (raftlog.Index, raftlog.Term) {
 // Flush applies all that was delivered before the call and makes it durable
 // (raftlog.StateMachine).
 func (s *Store) Flush() error {
+	if !s.awaitDelivered() {
+		return fmt.Errorf("replica: flush: %w", vfs.ErrShutdown)
+	}
+	return s.state.Flush()
+}
+
+// awaitDelivered waits until all that was delivered before the call is applied, or
+// nothing is applied since the copy is in quarantine. It reports false if nothing
+// will ever be applied any more.
+func (s *Store) awaitDelivered() bool {
 	index := raftlog.Index(s.delivered.Load())
 	done := s.applied.notify(index)
 	defer s.applied.forget(done)
 	select {
 	case <-done:
-	case <-s.quarantine.begun(): // nothing is applied: what there is stays as it is
+		return true
+	case <-s.quarantine.begun():
+		return true
 	case <-s.broken:
-		if s.applied.load() < index {
-			return fmt.Errorf("replica: flush: %w", vfs.ErrShutdown)
-		}
+		return s.applied.load() >= index
 	}
-	return s.state.Flush()
 }
 
 // runApply is the apply goroutine.

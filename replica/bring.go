@@ -49,6 +49,7 @@ func (s *Store) openCatchUp() error {
 	c.given = catchup.NewProgress()
 	c.sink = catchup.Sink{
 		State:     func() *state.State { return s.state },
+		Damaged:   s.quarantined,
 		Staged:    c.setStaged,
 		Ready:     c.staged,
 		Progress:  catchup.NewProgress(),
@@ -133,6 +134,9 @@ func (s *Store) Bring(ctx context.Context, peer string, at raftlog.Index) error 
 }
 
 func (s *Store) bring(ctx context.Context, peer string, at raftlog.Index) error {
+	if s.quarantined() {
+		return errors.New("replica: this node's copy is out of use and is given to nobody")
+	}
 	if s.disk.room(time.Now()) == 0 {
 		return errors.New("replica: a data node has no space left for what a transfer needs: make room")
 	}
@@ -168,7 +172,7 @@ func (s *Store) Staged() (raftlog.Index, raftlog.Term) {
 // Install implements raftlog.CatchUp: the staged state takes the old one's place,
 // after everything that was delivered is applied.
 func (s *Store) Install(index raftlog.Index) error {
-	if !s.applied.wait(raftlog.Index(s.delivered.Load()), s.broken) {
+	if !s.awaitDelivered() {
 		return vfs.ErrShutdown
 	}
 	if at, _ := s.catchUp.staged(); at != uint64(index) {
@@ -202,7 +206,8 @@ func (s *Store) install() error {
 	// What became of the changes of those who wait is in the new state, or comes
 	// later: nobody here saw it happen.
 	s.waiters.endAll(term, fateUnknown)
-	return nil
+	s.integrity.forget()
+	return s.LiftQuarantine()
 }
 
 // runCatchUp reports the transfers, and drops what is staged once the log has

@@ -145,6 +145,13 @@ func (s *Store) takeStep(term raftlog.Term, op *command.Integrity) bool {
 	}
 }
 
+// forget drops what was noted of a copy that is no more.
+func (in *integrity) forget() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.mu.marks, in.mu.dispute = nil, nil
+}
+
 // ownMark returns what this node noted after an entry.
 func (in *integrity) ownMark(index raftlog.Index) (mark, bool) {
 	in.mu.Lock()

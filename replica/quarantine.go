@@ -61,13 +61,6 @@ func (q *quarantine) enter(why state.Quarantine) bool {
 
 // openState opens the node's copy, and tells why it is in quarantine if it is.
 func openState(cfg *Config) (*state.State, *state.Quarantine, error) {
-	why, err := state.ReadQuarantine(cfg.Dir, cfg.State)
-	if err != nil {
-		return nil, nil, err
-	}
-	if why != nil {
-		cfg.Logger.Error("this node's copy of the volume is out of use", "cause", string(why.Cause), "err", why.Detail, "index", why.Index)
-	}
 	for _, suffix := range []string{nextSuffix, replaySuffix} { // a restart knows nothing of these
 		if err := state.RemoveCopy(cfg.Dir+suffix, cfg.State); err != nil {
 			return nil, nil, fmt.Errorf("replica: a copy of the state: %w", err)
@@ -77,7 +70,18 @@ func openState(cfg *Config) (*state.State, *state.Quarantine, error) {
 	if errors.Is(err, vfs.ErrCorrupt) {
 		err = fmt.Errorf("%w: this node's copy of the volume cannot be opened: twofold check says more; replace this node's member with an empty directory, and let the other data node serve meanwhile", err)
 	}
-	return st, why, err
+	if err != nil {
+		return nil, nil, err
+	}
+	// Only now is it settled which directory the state has.
+	why, err := state.ReadQuarantine(cfg.Dir, cfg.State)
+	if err != nil {
+		return nil, nil, errors.Join(err, st.Close())
+	}
+	if why != nil {
+		cfg.Logger.Error("this node's copy of the volume is out of use", "cause", string(why.Cause), "err", why.Detail, "index", why.Index)
+	}
+	return st, why, nil
 }
 
 // Unfit tells the log that this node is no more than a witness for now (rule W6).

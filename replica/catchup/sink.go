@@ -31,6 +31,9 @@ const (
 type Sink struct {
 	// State returns the node's present state.
 	State func() *state.State
+	// Damaged tells whether that state is known to be damaged, so that what it says
+	// of itself is no ground to build on; it may be nil.
+	Damaged func() bool
 	// Staged is told of a state that is ready.
 	Staged func(index, term uint64)
 	// Ready returns what is ready already; zero for nothing.
@@ -107,7 +110,11 @@ func (k *Sink) take(ctx context.Context, s *session) error {
 	s.start()
 	k.step(StepStage)
 	k.Staged(0, 0)
-	err = k.fill(ctx, s, o, state.FromState)
+	from := state.FromState
+	if k.Damaged != nil && k.Damaged() {
+		from = state.FromRecords
+	}
+	err = k.fill(ctx, s, o, from)
 	if errors.Is(err, vfs.ErrCorrupt) || errors.Is(err, state.ErrUnlike) {
 		// The old state, or what was staged of it, is not what it says: it is no
 		// ground to build on.

@@ -75,6 +75,7 @@ func (s *State) replaceLocked() error {
 		return asCorrupt(err)
 	}
 	s.db = db
+	s.broken = nil // what Apply met was in the old one
 	s.cache.Purge()
 	s.calls = duplicate.New()
 	exports, members := s.mu.exportsChanged, s.mu.membersChanged

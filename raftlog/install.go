@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/hashicorp/raft"
 )
 
 // This file is the follower's side of catching up without the log: a state that
@@ -131,7 +133,8 @@ func (n *Node) finishInstall(m *marker) error {
 	if err == nil {
 		n.cfg.Failpoint(StepReset)
 		n.truncated(1) // what the log has is in the state, or will never be
-		err = errors.Join(n.membership.installed(m), n.store.Reset(m.Index))
+		n.membership.installed(m)
+		err = n.store.Reset(m.Index)
 	}
 	if err != nil {
 		n.fail(err)
@@ -177,11 +180,24 @@ func (m *marker) excuses(durable, last uint64) bool {
 	return m != nil && m.Installed != 0 && durable <= m.Installed && (last == 0 || last >= m.Index)
 }
 
-// role returns whether a member is a data node, a witness, or neither.
+// role returns whether a member is a data node, a witness, or not known here.
 func (n *Node) role(name string) Role {
 	latest, _ := n.membership.configurations()
 	s, _ := latest.Server(name)
 	return s.Role
+}
+
+// installed takes the members from a marker that another node sent.
+func (m *membership) installed(k *marker) {
+	c, err := m.parse(k.ConfigIndex, raft.Configuration{Servers: k.Servers})
+	if err != nil {
+		m.fail(fmt.Errorf("the marker of %d: %w", k.Index, err))
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.latest, m.mu.committed = c, c
+	m.signalLocked()
 }
 
 // installed tells that what a state has, up to an index, may have been shown.

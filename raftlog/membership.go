@@ -167,20 +167,6 @@ func (m *membership) signalLocked() {
 	m.mu.changed = make(chan struct{})
 }
 
-// installed takes the configuration of a marker that came in the place of the log:
-// it was committed.
-func (m *membership) installed(mark *marker) error {
-	c, err := m.parse(mark.ConfigIndex, raft.Configuration{Servers: mark.Servers})
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.mu.latest, m.mu.committed = c, c
-	m.signalLocked()
-	return nil
-}
-
 // truncated takes back what was appended and is gone.
 func (m *membership) truncated(from uint64) {
 	m.mu.Lock()

@@ -23,6 +23,9 @@ func (n *Node) protection(s *Status) Protection {
 	}
 	all := []member{{s.Name, s.Role, s.Durable, n.logFirst(), true}}
 	for _, p := range s.Peers {
+		if !n.isVoter(p.Name) {
+			continue // it is not counted on yet
+		}
 		all = append(all, member{p.Name, p.Role, p.Durable, p.First, p.First > 0})
 	}
 	first, witness := Index(0), ""

@@ -15,10 +15,11 @@ func (t *transport) InstallSnapshot(id raft.ServerID, a raft.ServerAddress, req 
 }
 
 // receiveInstall tells whether raft may see an InstallSnapshot: a marker without
-// contents, from a data node (rule W5). What it is worth is judged by Node.admit.
+// contents, and not from a witness (rule W5). Who joins may not know its leader
+// yet. What it is worth is judged by Node.admit.
 func (t *transport) receiveInstall(rpc raft.RPC, req *raft.InstallSnapshotRequest) bool {
 	_, err := t.readHeader(&req.RPCHeader)
-	if err == nil && req.Size == 0 && t.role(string(req.ID)) == RoleData {
+	if err == nil && req.Size == 0 && t.role(string(req.ID)) != RoleWitness {
 		return true
 	}
 	// In a goroutine of its own: what follows on the stream must be read past

@@ -23,12 +23,11 @@ type Cluster struct {
 	// Configure may change a member's config before it is opened.
 	Configure func(*raftlog.Config)
 
-	root    string
-	dirs    map[string]string
-	joiners map[string]raftlog.Role // members that are not founders
-	lives   int                     // counts directories
-
 	machines sync.Mutex // held to change Machines, and to look another one up
+	root     string
+	dirs     map[string]string
+	joiners  map[string]raftlog.Role // members that are not founders
+	lives    int                     // counts directories
 }
 
 // Trio is two data nodes and a witness.
@@ -94,9 +93,12 @@ func (c *Cluster) Join(m raftlog.Member) {
 	c.dirs[m.Name] = filepath.Join(c.root, fmt.Sprintf("%s-joins-%d", m.Name, c.lives))
 	c.joiners[m.Name] = m.Role
 	c.Clocks[m.Name] = NewClock(time.Duration(c.lives) * time.Minute)
+	c.machines.Lock()
+	defer c.machines.Unlock()
 	delete(c.Machines, m.Name)
 	if m.Role == raftlog.RoleData {
 		c.Machines[m.Name] = NewMachine()
+		c.Machines[m.Name].peer = c.machine
 	}
 }
 

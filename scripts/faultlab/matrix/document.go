@@ -42,6 +42,8 @@ The three times are their longest waits, in milliseconds: read / write / names.
 - *behind*: the node was down while clients wrote to hundreds of files, and is started when the other fault comes; if both are behind, the second is just restarted.
 - *healing*: the longest wait of clients that were served during the faults, while the faults went; then the time from then until all is healthy.
 
+Events with the name of a test are not brought about by this run.
+
 What must be seen is computed by one rule from the row (scripts/faultlab/matrix, Expect). In each row, after healing, everything acknowledged was there at both
 nodes, no read had been stale, nothing had been done twice, no call was left without an answer, and the two digests were equal.
 `
@@ -62,8 +64,8 @@ func Document(results []*Result) string {
 				fmt.Fprintf(&b, "| %s (row %d) | %s |\n", e.What, results[i].Row.Number, results[i].cells())
 			}
 		}
-		if e.Test != "" {
-			fmt.Fprintf(&b, "| %s | %s | | | |\n", e.What, e.Test)
+		if len(e.Tests) > 0 {
+			fmt.Fprintf(&b, "| %s (`%s`) | %s | the same | | |\n", e.What, strings.Join(e.Tests, "`, `"), e.Shown)
 		}
 	}
 	for faults, title := range []string{1: "One fault", 2: "Two faults"} {

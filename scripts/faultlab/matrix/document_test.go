@@ -1,6 +1,9 @@
 package matrix_test
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +32,34 @@ func TestDocument(t *testing.T) {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}
+	}
+}
+
+// The page names tests for what no row brings about: they are there.
+func TestEvents_TestsExist(t *testing.T) {
+	want := map[string]bool{}
+	for _, e := range matrix.Events {
+		for _, name := range e.Tests {
+			want["func "+name+"("] = true
+		}
+		if len(e.Rows) == 0 && (len(e.Tests) == 0 || e.Shown == "") {
+			t.Errorf("%s: neither a row nor a test shows it", e.What)
+		}
+	}
+	err := filepath.WalkDir("../../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for f := range want {
+			if strings.Contains(string(text), "\n"+f) {
+				delete(want, f)
+			}
+		}
+		return err
+	})
+	if err != nil || len(want) > 0 {
+		t.Errorf("not there: %v, %v", want, err)
 	}
 }
 

@@ -1,10 +1,12 @@
 package matrix
 
-// Event is what befalls a cluster as an operator would put it, and the rows that bring it about, or the test that does where no row can.
+// Event is what befalls a cluster as an operator would put it, and the rows that bring it about, or the tests that do where no row can, and what they
+// show.
 type Event struct {
-	What string
-	Rows []string
-	Test string
+	What  string
+	Rows  []string
+	Shown string
+	Tests []string
 }
 
 // Events are the things that happen.
@@ -20,4 +22,7 @@ var Events = []Event{
 	{What: "A and B are cut off from each other, both see W", Rows: []string{"A cut off from B"}},
 	{What: "B is down, then A's disk is lost", Rows: []string{"A down, B behind"}},
 	{What: "A disk is full", Rows: []string{"A's disk full", "B's disk full"}},
+	{What: "B is down for longer than the log is kept", Shown: "A serves; B is sent what differs", Tests: []string{"TestCatchUp_StoreBeyondTheLog"}},
+	{What: "Two of three machines are lost for good", Shown: "nobody is served until an operator orders `twofold recover`, which fences the lost ones", Tests: []string{"TestProcess_RecoverAlone"}},
+	{What: "A clock jumps, either way", Shown: "nothing", Tests: []string{"TestLogClock_OneClockAlone"}},
 }

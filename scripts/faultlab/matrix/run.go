@@ -12,8 +12,11 @@ import (
 
 // Bounds of one row.
 const (
-	settle      = 700 * time.Millisecond // after the faults, when a call is begun that shows service with them
-	baseline    = 200 * time.Millisecond // of service before them
+	settle   = 700 * time.Millisecond // after the faults, when a call is begun that shows service with them
+	baseline = 200 * time.Millisecond // of service before them
+	// drainCalm is how long a cluster is whole before a node is drained: a node that has just started cannot take the lead, and nobody stops the other
+	// one so soon.
+	drainCalm   = time.Second
 	watch       = time.Second            // over the grace, of a gateway that must refuse
 	recent      = 500 * time.Millisecond // at the end, when only one of two may answer
 	healLimit   = time.Minute            // until all is well again
@@ -79,6 +82,9 @@ func (r *Runner) Run(ctx context.Context, row Row) (*Result, error) {
 		if r.bulk, err = probe.NewBulk(ctx, r.Lab.NFSAddrs(), "bulk", behindFiles); err != nil {
 			return res, err
 		}
+	}
+	if row.Drained {
+		time.Sleep(drainCalm)
 	}
 	if row.Full {
 		return res, r.full(ctx, res, [2]lab.Node{leader, leader.Other()}[row.Victim])

@@ -19,8 +19,9 @@ const (
 	// spaceEvery is how often a node looks at its disk, and tells the other
 	// data nodes what it found.
 	spaceEvery = 500 * time.Millisecond
-	// spaceLimit bounds one such exchange.
-	spaceLimit = 2 * time.Second
+	// spaceLimit bounds one such exchange. A connection on which it is not answered
+	// by then is given up (peer.Client.Space).
+	spaceLimit = time.Second
 	// spaceLife is how long a node that is silent still counts. A node that is
 	// away takes no data meanwhile, and must not stop the other one for ever.
 	spaceLife = 10 * time.Second

@@ -138,9 +138,14 @@ var errPeerGone = errors.New("the other data node is stopping or cannot be reach
 // peerCheckTimeout bounds the question whether the other data node is there.
 const peerCheckTimeout = 500 * time.Millisecond
 
-// transferTries is how often a transfer is tried. Raft gives one up when the other
-// node has not caught up within an election timeout, as on a busy machine.
-const transferTries = 4
+// transferTries is how often a transfer is tried, and transferPause what lies
+// between. Raft gives one up when the other node has not caught up in time, as on a
+// busy machine, and a node that has just started cannot take the lead for as long as
+// a promise lasts.
+const (
+	transferTries = 6
+	transferPause = 100 * time.Millisecond
+)
 
 // isOtherData reports that a member is a data node, and not this one.
 func (n *node) isOtherData(name string) bool {
@@ -176,6 +181,10 @@ func (n *node) transferLeadership(ctx context.Context, to string) (target string
 		}
 		if !n.answers(to) {
 			return to, fmt.Errorf("%w: %w", errPeerGone, err)
+		}
+		select {
+		case <-time.After(transferPause):
+		case <-ctx.Done():
 		}
 	}
 	return to, err

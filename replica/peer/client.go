@@ -14,6 +14,10 @@ import (
 // peer costs its callers little.
 const redialPause = 20 * time.Millisecond
 
+// dialLimit bounds one attempt to connect. After a cut the next attempt gets
+// through at once, where the kernel's own repetitions of the first would come seconds later.
+const dialLimit = time.Second
+
 // Dialer opens a stream to a peer.
 type Dialer func(ctx context.Context, peer string) (net.Conn, error)
 
@@ -79,10 +83,20 @@ func (c *Client) Read(ctx context.Context, to string, req []byte) (Status, []byt
 	return Status(body[0]), body[1:], nil
 }
 
-// Space tells a peer this node's space and returns the peer's.
+// Space tells a peer this node's space and returns the peer's. The peer answers at
+// once if it can: if it has not when ctx ends, the connection is given up, and the
+// requests on it are broken. It may be one that a cut has left in the kernel's hands,
+// which come back to it late.
 func (c *Client) Space(ctx context.Context, to string, own Space) (Space, error) {
-	body, err := c.call(ctx, to, frameSpace, own.append(nil))
+	s, err := c.session(ctx, to)
 	if err != nil {
+		return Space{}, err
+	}
+	body, err := s.call(ctx, frameSpace, [][]byte{own.append(nil)})
+	if err != nil {
+		if ctx.Err() != nil {
+			s.link.drop(s)
+		}
 		return Space{}, err
 	}
 	theirs, ok, err := decodeSpace(body)
@@ -93,6 +107,14 @@ func (c *Client) Space(ctx context.Context, to string, own Space) (Space, error)
 }
 
 func (c *Client) call(ctx context.Context, to string, typ uint8, parts ...[]byte) ([]byte, error) {
+	s, err := c.session(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return s.call(ctx, typ, parts)
+}
+
+func (c *Client) session(ctx context.Context, to string) (*session, error) {
 	l, err := c.link(to)
 	if err != nil {
 		return nil, err
@@ -101,7 +123,7 @@ func (c *Client) call(ctx context.Context, to string, typ uint8, parts ...[]byte
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNotSent, err)
 	}
-	return s.call(ctx, typ, parts)
+	return s, nil
 }
 
 func (c *Client) link(to string) (*link, error) {
@@ -174,7 +196,7 @@ func (l *link) session(ctx context.Context) (*session, error) {
 		}
 	}
 	l.lastDial = time.Now()
-	dialCtx, cancel := context.WithCancel(ctx)
+	dialCtx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer context.AfterFunc(l.client.ctx, cancel)()
 	defer cancel()
 	conn, err := l.client.dial(dialCtx, l.peer)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +152,45 @@ func TestSpace_OtherVersion(t *testing.T) {
 
 // A request whose connection ends before its reply may have been executed; one
 // that could not be sent was not.
+// A connection on which a peer does not say its space in time is given up, and the
+// next request has another one.
+func TestSpace_Silence(t *testing.T) {
+	var dials atomic.Int32
+	silent := make(chan net.Conn, 4)
+	c := peer.NewClient(func(context.Context, string) (net.Conn, error) {
+		dials.Add(1)
+		near, far := net.Pipe()
+		silent <- far
+		go io.Copy(io.Discard, far)
+		return near, nil
+	})
+	defer c.Close()
+	forwarded := make(chan error, 1)
+	go func() {
+		_, _, err := c.Forward(t.Context(), "b", 7, 0, []byte("x"))
+		forwarded <- err
+	}()
+	first := <-silent
+	defer first.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := c.Space(ctx, "b", peer.Space{}); !errors.Is(err, peer.ErrBroken) {
+		t.Errorf("space: %v", err)
+	}
+	if err := <-forwarded; !errors.Is(err, peer.ErrBroken) {
+		t.Errorf("forward: %v", err)
+	}
+	again, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := c.Space(again, "b", peer.Space{}); err == nil {
+		t.Error("answered by nobody")
+	}
+	if dials.Load() != 2 {
+		t.Errorf("%d connections, want 2", dials.Load())
+	}
+	(<-silent).Close()
+}
+
 func TestForward_BrokenIsNotNotSent(t *testing.T) {
 	e := &echo{}
 	c, srv := start(t, e)

@@ -105,7 +105,7 @@ func TestCatchUp_LeaderGoesOnMeanwhile(t *testing.T) {
 		})
 		c.Start("b")
 		c.Eventually(10*time.Second, "the fourth attempt", func() bool { return c.Machines[lead].Brought() >= 4 })
-		want = append(want, pump(t, c.Nodes[lead], 150<<10)...) // above MaxLogBytes, below the bound of pins
+		want = append(want, pump(t, c.Nodes[lead], 400<<10)...) // above MaxLogBytes, below the bound of pins
 		time.Sleep(2 * time.Second)
 		if s := c.Nodes[lead].Status(); !s.State.Ready {
 			t.Fatalf("the leader does not lead: %+v", s)
@@ -116,7 +116,7 @@ func TestCatchUp_LeaderGoesOnMeanwhile(t *testing.T) {
 			t.Errorf("%d attempts", n)
 		}
 		c.Eventually(10*time.Second, "the log is short again", func() bool {
-			return c.Nodes[lead].Status().LogBytes <= 260<<10
+			return c.Nodes[lead].Status().LogBytes <= 280<<10
 		})
 	})
 }

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// pinFactor is by how much the log may exceed MaxLogBytes because of pins. Beyond
-// that they are given up: the followers begin again with a newer marker, and find
-// what they have staged so far.
+// pinFactor is by how much what a pin keeps may exceed MaxLogBytes. Beyond that it
+// is given up: its follower begins again with a newer marker, and finds what it has
+// staged so far.
 const pinFactor = 2
 
 // pins hold the leader's log for followers that are given a state: what is above
@@ -71,7 +71,7 @@ func (n *Node) pinned() Index {
 		case !n.leads(p.term), match > p.index && match >= Index(n.raft.CommitIndex()):
 			n.pins.drop(peer, p)
 			continue
-		case n.store.Bytes() > pinFactor*n.cfg.MaxLogBytes:
+		case n.store.BytesAbove(uint64(max(p.index, match))) > pinFactor*n.cfg.MaxLogBytes:
 			n.log.Warn("the log is too long to be kept for a member that is given a state; it begins again with a newer one",
 				"peer", peer, "bytes", n.store.Bytes(), "limit", pinFactor*n.cfg.MaxLogBytes)
 			n.pins.drop(peer, p)

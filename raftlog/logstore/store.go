@@ -386,6 +386,21 @@ func (s *Store) limitLocked(keep, free, may uint64) uint64 {
 	return min(limit, may)
 }
 
+// BytesAbove returns the payload bytes of the entries above an index.
+func (s *Store) BytesAbove(index uint64) (bytes uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &s.mu.table
+	from := 0
+	if index >= t.first {
+		from = int(min(index-t.first+1, uint64(len(t.sizes))))
+	}
+	for _, n := range t.sizes[from:] {
+		bytes += uint64(n)
+	}
+	return bytes
+}
+
 // Compact deletes the beginning of the log as far as the clamp and the two
 // sizes allow. It waits until there is some work to do at once.
 func (s *Store) Compact() error {

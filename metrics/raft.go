@@ -22,6 +22,7 @@ type Raft struct {
 	isLeader       prometheus.Gauge
 	leaderChanges  prometheus.Counter
 	protected      prometheus.Gauge
+	lease          prometheus.Gauge
 	leaderless     prometheus.Gauge
 	stalled        prometheus.Gauge
 	stalls         prometheus.Counter
@@ -44,13 +45,14 @@ func NewRaft(reg prometheus.Registerer) (*Raft, error) {
 		isLeader:      gauge("twofold_raft_is_leader", "1 while this node leads its term, else 0."),
 		leaderChanges: counter("twofold_raft_leader_changes_total", "Changes of the known leader since the process started."),
 		protected:     gauge("twofold_raft_protected", "1 while whatever was acknowledged survives the loss of any one machine, as far as this node knows, else 0."),
+		lease:         gauge("twofold_raft_lease_held", "1 while this node may read its own copy without asking anybody, else 0."),
 		leaderless:    gauge("twofold_raft_leaderless", "1 while no leader has been known for longer than an election takes, else 0."),
 		stalled:       gauge("twofold_raft_disk_stalled", "1 while this node stands aside because its disk does not answer, else 0."),
 		stalls:        counter("twofold_raft_disk_stalls_total", "How often this node stood aside because its disk did not answer."),
 		free:          gauge("twofold_raft_disk_free_bytes", "Bytes that are free on the disk of this node's directory."),
 	}
 	return m, register(reg, m.appendDuration, m.appendBytes, m.term, m.commit, m.applied,
-		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.stalled, m.stalls, m.free, m.protected)
+		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.stalled, m.stalls, m.free, m.protected, m.lease)
 }
 
 // ObserveAppend notes one append to the log, fsync included.
@@ -110,5 +112,12 @@ func (m *Raft) LeaderChanged() {
 func (m *Raft) SetProtected(protected bool) {
 	if m != nil {
 		m.protected.Set(boolean(protected))
+	}
+}
+
+// SetLease notes whether this node holds a lease.
+func (m *Raft) SetLease(held bool) {
+	if m != nil {
+		m.lease.Set(boolean(held))
 	}
 }

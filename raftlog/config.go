@@ -158,6 +158,7 @@ type Metrics interface {
 	SetState(term, commit, applied, last uint64, isLeader bool)
 	LeaderChanged()
 	SetProtected(protected bool)
+	SetLease(held bool)
 	// Stalled is called when the node stalls and when it is back.
 	Stalled(bool)
 	// Leaderless is called when the quorum is lost and when it is back.
@@ -170,6 +171,7 @@ func (noMetrics) ObserveAppend(int, time.Duration)                      {}
 func (noMetrics) SetState(term, commit, applied, last uint64, led bool) {}
 func (noMetrics) LeaderChanged()                                        {}
 func (noMetrics) SetProtected(bool)                                     {}
+func (noMetrics) SetLease(bool)                                         {}
 func (noMetrics) Stalled(bool)                                          {}
 func (noMetrics) Leaderless(bool)                                       {}
 

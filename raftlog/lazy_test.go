@@ -18,6 +18,7 @@ func (*appends) LeaderChanged()                                      {}
 func (*appends) Stalled(bool)                                        {}
 func (*appends) Leaderless(bool)                                     {}
 func (*appends) SetProtected(bool)                                   {}
+func (*appends) SetLease(bool)                                       {}
 
 // While both data nodes are well the witness gets many entries at once. They are
 // on both data nodes when they are visible, so that the leader may be lost with

@@ -196,4 +196,6 @@ func (n *Node) report() {
 		applied = p.Delivered
 	}
 	n.cfg.Metrics.SetState(uint64(p.Term), uint64(p.Commit), uint64(applied), uint64(p.Last), p.Leader)
+	_, held := n.Lease()
+	n.cfg.Metrics.SetLease(held)
 }

@@ -37,6 +37,7 @@ func (n *node) status(ctx context.Context) *clusterStatus {
 		}
 		if p.store != nil {
 			s.Clocks = clockSkews(p.store.ClockSkews())
+			s.Lease = leases(log.Lease)
 		}
 		s.Protected, s.NotProtected = log.Protection.Protected, log.Protection.Reason
 	}
@@ -47,6 +48,14 @@ func (n *node) status(ctx context.Context) *clusterStatus {
 	s.Term, s.Leader = uint64(log.State.Term), log.State.Leader
 	s.Members = n.members(log)
 	s.judge()
+	return s
+}
+
+func leases(l raftlog.LeaseStatus) *leaseStatus {
+	s := &leaseStatus{Held: l.Held != 0, Left: l.Left.Seconds(), Granted: l.InSync}
+	if l.InSync == "" {
+		s.Refused = l.Refused
+	}
 	return s
 }
 

@@ -144,6 +144,9 @@ func (s *clusterStatus) print(w io.Writer) error {
 	if v := s.Volume; v != nil {
 		fmt.Fprintf(w, "volume: %d inodes, %s of data, fsid %s, block size %s\n", v.Inodes, humanBytes(v.Bytes), v.FSID, byteSize(v.BlockSize))
 	}
+	if l := s.Lease; l != nil && s.Leader != "" {
+		fmt.Fprintln(w, "reads: "+l.line(s.Leader == s.Node))
+	}
 	if i := s.Integrity; i != nil {
 		fmt.Fprintln(w, "integrity: "+i.line())
 	}

@@ -57,6 +57,7 @@ type clusterStatus struct {
 	InsecurePeers bool               `json:"insecure_peers"`
 	Protected     bool               `json:"protected"`               // the loss of any one machine loses nothing
 	NotProtected  string             `json:"not_protected,omitempty"` // why
+	Lease         *leaseStatus       `json:"lease,omitempty"`         // of a data node
 	DiskShort     bool               `json:"disk_short"`              // this node's disk is down to its reserve
 	Clocks        map[string]float64 `json:"clocks,omitempty"`        // seconds that other data nodes' clocks are ahead of this one's
 	Members       []memberStatus     `json:"members"`
@@ -66,6 +67,27 @@ type clusterStatus struct {
 	RPCBind       *rpcbindStatus     `json:"rpcbind,omitempty"`   // of a data node
 	// Transfers are the states that this node gives and takes now.
 	Transfers []transferStatus `json:"transfers,omitempty"`
+}
+
+// leaseStatus is what the answering node knows of leases.
+type leaseStatus struct {
+	Held    bool    `json:"held"`         // it reads its own copy, and asks nobody
+	Left    float64 `json:"left_seconds"` // until it has to be renewed, which happens all the time
+	Granted string  `json:"granted_to"`   // as the leader: who reads its own copy as well; empty for nobody
+	Refused string  `json:"refused,omitempty"`
+}
+
+// line says where reads are answered.
+func (l *leaseStatus) line(leads bool) string {
+	switch {
+	case leads && l.Granted != "":
+		return "each data node answers them from its own copy"
+	case leads:
+		return "this node answers them from its own copy, the other data node asks it" + because(l.Refused)
+	case l.Held:
+		return "this node answers them from its own copy"
+	}
+	return "this node asks the leader"
 }
 
 // transferStatus is a state on its way from node to node.

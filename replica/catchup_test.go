@@ -135,14 +135,15 @@ func TestCatchUp_StoreBeyondTheLog(t *testing.T) {
 	round := p.leave(refs, 1)
 	busy, stop := context.WithCancel(t.Context())
 	var load sync.WaitGroup
-	extra := files(t, p.stores["a"], 0)
-	res := mustMutate(t, p.stores["a"], &vfs.OpCreate{Dir: rootRef(p.stores["a"]), Name: "busy"})
+	a := p.stores["a"]
+	extra := files(t, a, 0)
+	res := mustMutate(t, a, &vfs.OpCreate{Dir: rootRef(a), Name: "busy"})
 	extra = append(extra, res.Attr.Ref)
 	load.Go(func() {
 		for i := 0; busy.Err() == nil; i++ {
 			// Not so fast that the log outruns what is kept of it for b.
 			time.Sleep(20 * time.Millisecond)
-			if _, err := p.stores["a"].Mutate(t.Context(), &vfs.Call{}, &vfs.OpWrite{Ref: extra[0], Data: contents(0, i)}); err != nil {
+			if _, err := a.Mutate(t.Context(), &vfs.Call{}, &vfs.OpWrite{Ref: extra[0], Data: contents(0, i)}); err != nil {
 				t.Error(err)
 				return
 			}

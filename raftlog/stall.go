@@ -17,6 +17,9 @@ var ErrStalled = errors.New("raftlog: the disk does not answer")
 // stallTicks is how many ticks of the clock of stalls make a DiskTimeout.
 const stallTicks = 8
 
+// hungLimits is how many deadlines make a disk that is slow one that hangs.
+const hungLimits = 3
+
 // diskOp is a kind of work that has a deadline.
 type diskOp uint8
 
@@ -44,7 +47,7 @@ type stalls struct {
 
 	current atomic.Pointer[error] // nil while not stalled
 	late    atomic.Bool           // something is late at this moment
-	silent  atomic.Bool           // stalled, and another data node can take over
+	silent  atomic.Bool           // stalled, and another data node can take over or the disk hangs
 
 	stop, stopped chan struct{} // of stallWatch
 
@@ -118,9 +121,10 @@ func (s *stalls) refuse() error {
 //
 // A node that was late stays stalled for a while after: the others elect a leader
 // in that time. A leader whose writes take a second each would otherwise send
-// messages between them and keep its lead. If there is nobody to take over, a
-// slow leader is better than none: then nothing is held, and the node is not
-// silent.
+// messages between them and keep its lead. If nobody is known to take over, a
+// slow leader is better than none: then nothing is held, and the node is silent
+// only once its disk has not answered for some deadlines. Somebody that this node
+// cannot see may lead with the witness then.
 func (s *stalls) step(applied, delivered Index, alternative bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,10 +137,12 @@ func (s *stalls) step(applied, delivered Index, alternative bool) {
 	if now-s.mu.moved > s.limits[opApply] {
 		late = int(opApply)
 	}
+	hangs := now-s.mu.moved > hungLimits*s.limits[opApply]
 	for _, b := range s.mu.begun {
 		if now-b.at > s.limits[b.op] && (late < 0 || int(b.op) < late) {
 			late = int(b.op)
 		}
+		hangs = hangs || now-b.at > hungLimits*s.limits[b.op]
 	}
 	switch {
 	case late >= 0:
@@ -149,7 +155,7 @@ func (s *stalls) step(applied, delivered Index, alternative bool) {
 		s.current.Store(nil)
 	}
 	s.late.Store(late >= 0)
-	s.silent.Store(s.current.Load() != nil && alternative)
+	s.silent.Store(s.current.Load() != nil && (alternative || hangs))
 }
 
 // Stalled tells why this node does not lead, hold or grant leases now: a write of
@@ -158,7 +164,7 @@ func (s *stalls) step(applied, delivered Index, alternative bool) {
 func (n *Node) Stalled() error { return n.stalls.err() }
 
 // stalled tells whether this node must hold and grant no lease now (rule R13). It is
-// silent only if another data node is there, see stalls.step.
+// silent only if another data node is there or the disk hangs, see stalls.step.
 func (n *Node) stalled() bool { return n.Stalled() != nil }
 
 // given is up to where entries were given to the state machine.

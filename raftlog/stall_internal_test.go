@@ -48,6 +48,20 @@ func TestStalls_Deadlines(t *testing.T) {
 	}
 }
 
+// With nobody to take over a slow disk is not silent, and one that hangs is.
+func TestStalls_HangsAlone(t *testing.T) {
+	s := testStalls()
+	s.begin(opLog)
+	s.pass(hungLimits*8, false)
+	if s.err() == nil || s.silent.Load() {
+		t.Errorf("slow: %v, silent %v", s.err(), s.silent.Load())
+	}
+	s.pass(1, false)
+	if !s.silent.Load() {
+		t.Error("a disk that hangs goes on leading")
+	}
+}
+
 // The applied index has to move while there is something to apply.
 func TestStalls_ApplyMakesNoProgress(t *testing.T) {
 	s := testStalls()

@@ -151,16 +151,8 @@ func (s *sim) restore(c matrixCase) {
 
 // serves tells whether clients have to be served: two members, one of them a data
 // node, are well and can talk to each other. A data node that was away may have to
-// wait, with the witness alone: what is new may be on the other one only. And a
-// leader whose disk hangs goes on as long as it knows of no other data node that
-// can lead, so that it must not be cut off from that one.
-func (c matrixCase) serves() bool {
-	apart := slices.Contains(c.cut("a"), "b") || slices.Contains(c.cut("b"), "a")
-	if apart && (c.a == condHung || c.b == condHung) {
-		return false
-	}
-	return c.pair(condUp, condCutOne)
-}
+// wait, with the witness alone: what is new may be on the other one only.
+func (c matrixCase) serves() bool { return c.pair(condUp, condCutOne) }
 
 // splits tells whether clients must not be served: no two members can write and
 // talk to each other.

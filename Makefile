@@ -52,7 +52,7 @@ sim:
 
 # The tests of real processes need the binary as it is shipped, without the race detector.
 test-process: build
-	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 4m ./cmd/...
+	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 8m ./cmd/...
 
 faultlab: build
 	$(STATIC) $(GO) build -trimpath -o bin/faultlab ./scripts/faultlab

@@ -206,7 +206,11 @@ func TestProcess_DiskFilledByAnother(t *testing.T) {
 	disks[victim].fill(0)
 	eventually(t, "there is no space", func() bool { return s.add(rest) == client.ErrNoSpc })
 	s.shrink(rest)
-	c.kill(victim)
+	select {
+	case <-c.running[victim].done: // its log or its state found no space
+	default:
+		c.kill(victim)
+	}
 	c.start(victim)
 	if code := c.running[victim].exit(t); code != exitError {
 		t.Errorf("%s starts on a full disk and ends with exit code %d", victim, code)

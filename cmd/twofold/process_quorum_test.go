@@ -156,6 +156,12 @@ func (c *procCluster) loseQuorum(left string) {
 		t.Fatal(err)
 	}
 	c.kill(other(left), "w")
+	// As long as its lease lasts nothing can have been acknowledged elsewhere, and
+	// it reads its own copy.
+	eventually(t, left+" holds no lease", func() bool {
+		s := c.status(left)
+		return s != nil && s.Lease != nil && !s.Lease.Held
+	})
 
 	done := make(chan error, 1)
 	go func() { done <- w.round(2) }()

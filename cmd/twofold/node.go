@@ -119,6 +119,7 @@ func (n *node) checkDir() error {
 		return err
 	}
 	n.remembered = n.loadRoster()
+	n.readdress()
 	n.roster.Store(n.remembered)
 	if n.remembered == nil {
 		n.roster.Store(configuredRoster(n.cfg, n.binding))

@@ -171,7 +171,13 @@ func (n *node) transferLeadership(ctx context.Context, to string) (target string
 			to = m.Name
 		}
 	}
-	for range transferTries {
+	for try := range transferTries {
+		if try > 0 {
+			select {
+			case <-time.After(transferPause):
+			case <-ctx.Done():
+			}
+		}
 		if !n.isLeader() {
 			return to, nil
 		}
@@ -181,10 +187,6 @@ func (n *node) transferLeadership(ctx context.Context, to string) (target string
 		}
 		if !n.answers(to) {
 			return to, fmt.Errorf("%w: %w", errPeerGone, err)
-		}
-		select {
-		case <-time.After(transferPause):
-		case <-ctx.Done():
 		}
 	}
 	return to, err

@@ -67,22 +67,19 @@ func (n *node) loadRoster() *roster {
 		n.log.Warn("the record of the members is left aside: the log has them", "file", rosterFile, "err", err)
 		return nil
 	}
-	if n.binding != nil {
-		n.readdress(&r)
-	}
 	return &r
 }
 
 // readdress takes the addresses of founders from the config, which alone has them:
 // one that was remembered may be old, or of another cluster that had this directory.
-func (n *node) readdress(r *roster) {
-	for i := range r.Members {
-		m := &r.Members[i]
-		founder, _ := n.binding.Member(m.Name)
-		for _, c := range n.cfg.Members {
-			if c.Name == m.Name && founder.NodeID.String() == m.Identity {
-				m.Addr = c.Addr
-			}
+func (n *node) readdress() {
+	if n.remembered == nil || n.binding == nil {
+		return
+	}
+	for i := range n.remembered.Members {
+		m := &n.remembered.Members[i]
+		if founder, _ := n.binding.Member(m.Name); founder.NodeID.String() == m.Identity {
+			m.Addr = n.founderAddr(m.Name)
 		}
 	}
 }

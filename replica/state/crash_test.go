@@ -98,7 +98,7 @@ func replayFrom(t *testing.T, s *state.State, log [][]byte) {
 // Whatever a crash leaves, the state is whole at or above what Durable said,
 // and the log from there leads to the state of a node that never crashed.
 func TestCrash_ReplayGivesSameDigest(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(roundsOf(3, 1)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			fs := pebblevfs.NewCrashableMem()

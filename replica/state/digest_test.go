@@ -71,9 +71,7 @@ func TestDigest_Arithmetic(t *testing.T) {
 // Files of many extents, with and without holes: whatever is written, cut and
 // removed, in one entry or in many, the running sums are those of the records.
 func TestDigest_LargeFiles(t *testing.T) {
-	// Each check scans the store, which under the race detector costs more than
-	// all the rest.
-	for seed := range uint64(10) {
+	for seed := range uint64(roundsOf(10, 2)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { testLargeFile(t, rand.New(rand.NewPCG(seed, 1))) })
 	}
 }
@@ -303,7 +301,7 @@ func TestDigest_Crash(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	step := history(h, rng)
 	digests := map[uint64]state.Digest{}
-	for i := range 200 {
+	for i := range roundsOf(200, 40) {
 		before, from, _ := h.s.RunningDigest()
 		step()
 		digest, index, _ := h.s.RunningDigest()

@@ -14,10 +14,7 @@ import (
 // and go, and cookies stay.
 func TestReadDir_LargeDirectory(t *testing.T) {
 	h := openOn(t, roomyOptions(), 512)
-	total := 100_000
-	if raceDetector {
-		total = 10_000
-	}
+	total := roundsOf(100_000, 10_000)
 	for n := 0; n < total; {
 		var encs [][]byte
 		for ; n < total && len(encs) < command.MaxBatchOps; n++ {

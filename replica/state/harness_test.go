@@ -29,6 +29,16 @@ func testOptions(fs pebblevfs.FS) state.Options {
 	return state.Options{FS: fs, Logger: quiet(), CacheBytes: 1 << 20, MemTableBytes: 1 << 20, InodeCache: 64}
 }
 
+// roundsOf says how often one goroutine does the same: fewer times under the race
+// detector, which finds nothing there and makes it ten times slower. make
+// test-unit runs all of it without.
+func roundsOf(all, raced int) int {
+	if raceDetector {
+		return raced
+	}
+	return all
+}
+
 // roomyOptions are for tests with many records: with small memory tables they
 // would mostly test Pebble's compactions, which check themselves at length in
 // a race build.

@@ -123,18 +123,12 @@ func TestTouched_Random(t *testing.T) {
 				tt.truncated(raftlog.Index(from))
 			default:
 				k := rng.Uint64N(50)
-				want := raftlog.Index(0)
-				for i, e := range log {
-					hit := e.all
-					for _, have := range e.keys {
-						hit = hit || have == k
-					}
-					if hit {
-						want = raftlog.Index(i + 1)
-					}
+				want := len(log) // the last entry that touches it
+				for want > 0 && !log[want-1].all && !slices.Contains(log[want-1].keys, k) {
+					want--
 				}
 				got := tt.by(k)
-				if got < want || got > raftlog.Index(len(log)) || !forgets && got != want {
+				if got < raftlog.Index(want) || got > raftlog.Index(len(log)) || !forgets && got != raftlog.Index(want) {
 					t.Fatalf("seed %d: key %d is touched by %d, want %d of %d", seed, k, got, want, len(log))
 				}
 				if high := tt.highest(); high < got {

@@ -233,6 +233,7 @@ func TestNilReceivers(t *testing.T) {
 	r.ObserveAppend(1, 0)
 	r.SetState(1, 1, 1, 1, false)
 	r.LeaderChanged()
+	r.SenderRefused()
 	var s *metrics.Replica
 	s.ObserveBatch(1, 1, 0)
 	s.ObserveApply(0)

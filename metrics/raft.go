@@ -27,6 +27,7 @@ type Raft struct {
 	stalled        prometheus.Gauge
 	stalls         prometheus.Counter
 	free           prometheus.Gauge
+	senders        prometheus.Counter
 }
 
 // NewRaft registers the collectors of the log on reg.
@@ -50,9 +51,10 @@ func NewRaft(reg prometheus.Registerer) (*Raft, error) {
 		stalled:       gauge("twofold_raft_disk_stalled", "1 while this node stands aside because its disk does not answer, else 0."),
 		stalls:        counter("twofold_raft_disk_stalls_total", "How often this node stood aside because its disk did not answer."),
 		free:          gauge("twofold_raft_disk_free_bytes", "Bytes that are free on the disk of this node's directory."),
+		senders:       counter("twofold_raft_sender_refused_total", "Messages that were refused because they named another sender than the member whose stream they came on."),
 	}
 	return m, register(reg, m.appendDuration, m.appendBytes, m.term, m.commit, m.applied,
-		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.stalled, m.stalls, m.free, m.protected, m.lease)
+		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.stalled, m.stalls, m.free, m.senders, m.protected, m.lease)
 }
 
 // ObserveAppend notes one append to the log, fsync included.
@@ -119,5 +121,12 @@ func (m *Raft) SetProtected(protected bool) {
 func (m *Raft) SetLease(held bool) {
 	if m != nil {
 		m.lease.Set(boolean(held))
+	}
+}
+
+// SenderRefused notes a message in the name of another member than its stream's.
+func (m *Raft) SenderRefused() {
+	if m != nil {
+		m.senders.Inc()
 	}
 }

@@ -163,6 +163,9 @@ type Metrics interface {
 	Stalled(bool)
 	// Leaderless is called when the quorum is lost and when it is back.
 	Leaderless(bool)
+	// SenderRefused is called for each message in the name of another member than
+	// the one that its stream comes from.
+	SenderRefused()
 }
 
 type noMetrics struct{}
@@ -173,6 +176,7 @@ func (noMetrics) LeaderChanged()                                        {}
 func (noMetrics) SetProtected(bool)                                     {}
 func (noMetrics) SetLease(bool)                                         {}
 func (noMetrics) Stalled(bool)                                          {}
+func (noMetrics) SenderRefused()                                        {}
 func (noMetrics) Leaderless(bool)                                       {}
 
 // Config describes one node.

@@ -26,6 +26,11 @@
 // entries are nowhere else or if nobody else campaigns, it brings a data node's
 // log up to date and hands over to it.
 //
+// A message counts as its stream's: what it does (a promise, a vote, a state) it
+// does for whom it names, so that one that names another than the peer that the Net
+// gives the stream ends the stream, is logged and counted. Control messages name no
+// sender. Who that peer is, the Net has to prove.
+//
 // Whatever reports on [Node.Fatal] ends the node's part in the cluster: a write
 // to the log that failed, or an integrity error. The process has to end.
 //
@@ -167,7 +172,9 @@
 //	vote, per request      a message    raft's answer       that answer
 //	link.run, per member   Open         Close               the control stream to it, its pending pings
 //	control accept, serve  Open         Close, stream end   one incoming control stream each
-//	transport receive      Open         Close               incoming Raft messages
+//	transport accept       Open         Close               incoming Raft streams
+//	transport serve        a stream     its end, Close      one incoming Raft stream each, its raft.NetworkTransport
+//	transport receive      Open         Close               incoming Raft messages, one after the other
 //	lead                   observer     done, term lost     barrier, or hand-over
 //	rounds.run             ReadIndex    nobody waits        one round at a time
 //	propose, per proposal  Propose      outcome             its Proposal

@@ -15,6 +15,7 @@ type appends struct{ n atomic.Int64 }
 func (a *appends) ObserveAppend(int, time.Duration)                  { a.n.Add(1) }
 func (*appends) SetState(term, commit, applied, last uint64, _ bool) {}
 func (*appends) LeaderChanged()                                      {}
+func (*appends) SenderRefused()                                      {}
 func (*appends) Stalled(bool)                                        {}
 func (*appends) Leaderless(bool)                                     {}
 func (*appends) SetProtected(bool)                                   {}

@@ -2,16 +2,12 @@ package raftlog_test
 
 import (
 	"bytes"
-	"context"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
-	"twofold/raftlog"
 	"twofold/raftlog/rafttest"
 )
 
@@ -96,18 +92,6 @@ func TestNode_StatusOfPeers(t *testing.T) {
 	})
 }
 
-// streamLayer is a foreign raft's way into the network.
-type streamLayer struct {
-	net.Listener
-	e *rafttest.Endpoint
-}
-
-func (s streamLayer) Dial(a raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return s.e.Dial(ctx, string(a), raftlog.StreamRaft)
-}
-
 // Nobody takes a snapshot, and the stream is still good afterwards; a witness
 // does not campaign on request.
 func TestNode_RefusedMessages(t *testing.T) {
@@ -115,16 +99,9 @@ func TestNode_RefusedMessages(t *testing.T) {
 		c.Start()
 		lead := c.Leader()
 		term := c.Nodes[lead].Term()
-		e := c.Net.Endpoint("stranger")
-		nt := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: streamLayer{e.Listener(raftlog.StreamRaft), e}, Timeout: time.Second, Logger: hclog.NewNullLogger(),
-		})
-		defer func() {
-			nt.CloseStreams()
-			nt.Close()
-			c.Net.Detach("stranger")
-		}()
-		head := raft.RPCHeader{ProtocolVersion: 3, ID: []byte("b"), Addr: []byte("b")}
+		nt, detach := speak(c, "stranger")
+		defer detach()
+		head := raft.RPCHeader{ProtocolVersion: 3, ID: []byte("stranger"), Addr: []byte("stranger")}
 		for _, m := range c.Members {
 			err := nt.InstallSnapshot(raft.ServerID(m.Name), raft.ServerAddress(m.Name), &raft.InstallSnapshotRequest{
 				RPCHeader: head, SnapshotVersion: 1, Term: 99, LastLogIndex: 1000, LastLogTerm: 99, Size: 3,

@@ -12,12 +12,15 @@ import (
 
 // streams gives the StreamRaft streams of a Net the shape that hashicorp/raft
 // wants, and remembers them: its transport closes none of the connections that
-// it reads from, so Close does.
+// it reads from, so Close does. Raft's transport for sending is given no stream
+// that others open: see transport.accept.
 type streams struct {
 	net  Net
 	name string
 	dial time.Duration
 	ln   net.Listener
+
+	done chan struct{} // closed with it
 
 	mu struct {
 		sync.Mutex
@@ -29,7 +32,7 @@ type streams struct {
 var _ raft.StreamLayer = (*streams)(nil)
 
 func newStreams(n Net, name string, dial time.Duration) *streams {
-	s := &streams{net: n, name: name, dial: dial, ln: n.Listener(StreamRaft)}
+	s := &streams{net: n, name: name, dial: dial, ln: n.Listener(StreamRaft), done: make(chan struct{})}
 	s.mu.conns = map[*trackedConn]struct{}{}
 	return s
 }
@@ -61,8 +64,14 @@ func (s *streams) track(c net.Conn) (net.Conn, error) {
 	return t, nil
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener, and has nothing until Close.
 func (s *streams) Accept() (net.Conn, error) {
+	<-s.done
+	return nil, net.ErrClosed
+}
+
+// next waits for a stream that another member opens.
+func (s *streams) next() (net.Conn, error) {
 	c, err := s.ln.Accept()
 	if err != nil {
 		return nil, err
@@ -84,6 +93,9 @@ func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.C
 // Close closes the listener and every stream.
 func (s *streams) Close() error {
 	s.mu.Lock()
+	if !s.mu.closed {
+		close(s.done)
+	}
 	s.mu.closed = true
 	conns := make([]*trackedConn, 0, len(s.mu.conns))
 	for c := range s.mu.conns {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -29,6 +30,8 @@ var (
 //     not campaign (see stalls).
 //   - Promises are made and kept here: see transport_append.go and
 //     transport_vote.go.
+//   - A message in another name than that of the member at the other end of its
+//     stream ends the stream (see inbound.go).
 //   - A witness leaves elections to the data nodes for a while (see gate).
 type transport struct {
 	nt      *raft.NetworkTransport
@@ -39,7 +42,9 @@ type transport struct {
 
 	promises *promises
 	leases   *leases
-	inbound  chan raft.RPC
+	metrics  Metrics
+	arrived  chan raft.RPC // from the streams, each from whom it says
+	inbound  chan raft.RPC // to raft
 
 	// started is closed once the node is complete. Nothing passes before, and
 	// what is set here and in the node before it is visible after.
@@ -70,6 +75,7 @@ type transport struct {
 		away    map[string]bool // members of which an outage was reported
 		beats   map[string]bool // members to which a heartbeat of the pacer is out
 		strange map[string]bool // members with another promise, reported
+		lied    time.Time       // when a message in another's name was reported last
 	}
 }
 
@@ -87,6 +93,8 @@ func newTransport(c *Config, l *slog.Logger, p *promises, ls *leases) *transport
 		streams:  newStreams(c.Net, c.Name, c.Timing.DialTimeout),
 		timing:   c.Timing,
 		log:      l,
+		metrics:  c.Metrics,
+		arrived:  make(chan raft.RPC),
 		inbound:  make(chan raft.RPC),
 		started:  make(chan struct{}),
 		closing:  make(chan struct{}),
@@ -103,6 +111,8 @@ func newTransport(c *Config, l *slog.Logger, p *promises, ls *leases) *transport
 		MaxPool:               4,
 		Timeout:               c.Timing.RPCTimeout,
 	})
+	t.wg.Add(1)
+	go t.accept()
 	return t
 }
 
@@ -124,7 +134,7 @@ func (t *transport) start() {
 		defer t.wg.Done()
 		for {
 			select {
-			case rpc := <-t.nt.Consumer():
+			case rpc := <-t.arrived:
 				t.receive(rpc)
 			case <-t.closing:
 				return

@@ -14,7 +14,10 @@
 //   - [Listen] refuses a configuration that would carry plain bytes beyond this
 //     host, unless InsecurePeers says so. With TLS both ends verify the chain to
 //     the CA, and the certificate must name the member (a DNS name of it, or the
-//     common name), so that no member can speak for another.
+//     common name), so that no member can speak for another: raftlog refuses a
+//     message in another name than that of the stream's peer. With InsecurePeers
+//     nothing is proved: whoever reaches the port and has seen a member's name and
+//     node id, which go over the network in clear, can speak as that member.
 //   - A node whose binding is not known carries no streams. [Mux.Meet] makes the
 //     acquaintance: it hears every member's node id, has the binding recorded
 //     durably, and only then opens the node for streams. A fresh cluster cannot

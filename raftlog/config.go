@@ -25,8 +25,9 @@ const (
 	maxProposals = 256
 	// maxMembers bounds the cluster.
 	maxMembers = 7
-	// maxControlConns bounds the control streams that a node serves.
-	maxControlConns = 64
+	// maxControlPerPeer bounds the control streams that a node serves for one other
+	// member, which has use for one: further ones are left of before an outage.
+	maxControlPerPeer = 8
 	// maxPings bounds the unanswered pings on one control stream.
 	maxPings = 64
 

@@ -172,6 +172,7 @@ type controlServer struct {
 	mu struct {
 		sync.Mutex
 		conns  map[net.Conn]struct{}
+		byPeer map[string]int // how many of them; no zero entries
 		closed bool
 	}
 }
@@ -179,6 +180,7 @@ type controlServer struct {
 func newControlServer(ln net.Listener, answer func(string, ping) pong) *controlServer {
 	s := &controlServer{ln: ln, answer: answer}
 	s.mu.conns = map[net.Conn]struct{}{}
+	s.mu.byPeer = map[string]int{}
 	return s
 }
 
@@ -208,16 +210,22 @@ func (s *controlServer) start() {
 func (s *controlServer) add(c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.closed || len(s.mu.conns) >= maxControlConns {
+	peer := c.RemoteAddr().String()
+	if s.mu.closed || s.mu.byPeer[peer] >= maxControlPerPeer {
 		return false
 	}
 	s.mu.conns[c] = struct{}{}
+	s.mu.byPeer[peer]++
 	return true
 }
 
 func (s *controlServer) drop(c net.Conn) {
+	peer := c.RemoteAddr().String()
 	s.mu.Lock()
 	delete(s.mu.conns, c)
+	if s.mu.byPeer[peer]--; s.mu.byPeer[peer] == 0 {
+		delete(s.mu.byPeer, peer)
+	}
 	s.mu.Unlock()
 	c.Close()
 }

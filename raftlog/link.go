@@ -122,8 +122,12 @@ func (k *link) run(ctx context.Context) {
 		if conn == nil {
 			continue
 		}
+		begun := time.Now()
 		err := k.read(conn)
 		k.drop(conn, err)
+		if time.Since(begun) < k.timing.RetryPause {
+			k.pause(ctx) // the other side ends it at once, as one too many
+		}
 	}
 }
 
@@ -133,10 +137,7 @@ func (k *link) dial(ctx context.Context) net.Conn {
 	conn, err := k.net.Dial(dctx, k.peer.Name, StreamControl)
 	cancel()
 	if err != nil {
-		select {
-		case <-ctx.Done():
-		case <-time.After(k.timing.RetryPause):
-		}
+		k.pause(ctx)
 		return nil
 	}
 	k.mu.Lock()
@@ -150,6 +151,13 @@ func (k *link) dial(ctx context.Context) net.Conn {
 		return nil
 	}
 	return conn
+}
+
+func (k *link) pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(k.timing.RetryPause):
+	}
 }
 
 func (k *link) read(conn net.Conn) error {

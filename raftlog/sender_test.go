@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -113,6 +114,41 @@ func TestSender_InAnothersName(t *testing.T) {
 		before := counted.refused.Load()
 		if err := messages["RequestPreVote"](head("b")); err != nil || counted.refused.Load() != before {
 			t.Errorf("in its own name: %v", err)
+		}
+	})
+}
+
+// A member's idle control streams are bounded, and cost no other member its own.
+func TestControl_StreamsPerPeerAreBounded(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		c.Start()
+		c.Crash("b")
+		e := c.Net.Endpoint("b")
+		defer c.Net.Detach("b")
+		ended := make(chan error, 100)
+		for range 100 {
+			conn, err := e.Dial(t.Context(), "w", raftlog.StreamControl)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			go func() {
+				_, err := conn.Read(make([]byte, 1))
+				ended <- err
+			}()
+			synctest.Wait()
+		}
+		if n := len(ended); n != 92 {
+			t.Errorf("%d of 100 idle streams were ended", n)
+		}
+		// a has to open its stream anew.
+		c.Net.Cut("a", "w", raftlog.StreamControl)
+		c.Net.Heal("a", "w", raftlog.StreamControl)
+		time.Sleep(time.Second)
+		for _, p := range c.Nodes["a"].FreshStatus(t.Context()).Peers {
+			if p.Name == "w" && !p.Reachable {
+				t.Error("a's own control stream is kept out")
+			}
 		}
 	})
 }

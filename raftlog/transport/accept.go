@@ -141,8 +141,9 @@ func (m *Mux) checkRoom(h *hello) *Refusal {
 		return refusal(CodeNoConsumer, "node %s takes no streams of kind %d at present", m.cfg.Self.Name, h.Kind)
 	case l.full():
 		return refusal(CodeBusy, "%d streams of kind %d wait to be taken by node %s", AcceptQueue, h.Kind, m.cfg.Self.Name)
-	case m.crowded(h.Node):
-		return refusal(CodeBusy, "nodes %s and %s have %d streams open", h.Node, m.cfg.Self.Name, MaxStreamsPerPeer)
+	case m.crowded(h.Node, h.Kind, true):
+		return refusal(CodeBusy, "node %s has %d streams of kind %d open to node %s, or the two have %d altogether",
+			h.Node, MaxInboundPerKind, h.Kind, m.cfg.Self.Name, MaxStreamsPerPeer)
 	}
 	return nil
 }
@@ -186,7 +187,7 @@ func (m *Mux) handOver(raw, conn net.Conn, h *hello) error {
 	if err := raw.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	s, err := m.admit(conn, raw, h)
+	s, err := m.admit(conn, raw, h, true)
 	if err != nil {
 		return err
 	}

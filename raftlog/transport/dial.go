@@ -20,7 +20,7 @@ func (m *Mux) Dial(ctx context.Context, member string, kind raftlog.StreamKind) 
 	if m.Binding() == nil {
 		return nil, ErrNotMet
 	}
-	if m.crowded(member) {
+	if m.crowded(member, kind, false) {
 		return nil, fmt.Errorf("dial member %q: %w", member, ErrBusy)
 	}
 	s, err := m.dialStream(ctx, member, kind)
@@ -56,7 +56,7 @@ func (m *Mux) dialStream(ctx context.Context, member string, kind raftlog.Stream
 			return err
 		}
 		var err error
-		s, err = m.admit(conn, raw, h)
+		s, err = m.admit(conn, raw, h, false)
 		return err
 	})
 	if err != nil {

@@ -39,6 +39,9 @@
 //     recovered from its own, is out for ever: [ErrRemoved], [ErrFenced].
 //   - A stream is an ordinary net.Conn. Over TLS a write that timed out breaks it
 //     for good (crypto/tls), so a deadline that passes means: close and redial.
+//   - Everything that is open is bounded for each member by its identity, and
+//     before that is known by HelloTimeout and MaxHellos: see limits.go. Idle
+//     streams of one member cost no other one its own.
 //   - Host names are resolved at each dial. Nothing is cached.
 //
 // # First meeting

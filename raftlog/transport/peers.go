@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"twofold/raftlog"
 	"twofold/raftlog/identity"
 )
 
@@ -30,6 +31,7 @@ type PeerInfo struct {
 // peerState is what the Mux keeps per other member, under Mux.mu.
 type peerState struct {
 	open    map[*stream]struct{}
+	inbound map[raftlog.StreamKind]int // of those open, the ones that it opened
 	addrs   []netip.Addr
 	format  Range
 	remote  netip.Addr // where the last stream led
@@ -38,7 +40,9 @@ type peerState struct {
 	foreign *foreign
 }
 
-func newPeerState() *peerState { return &peerState{open: map[*stream]struct{}{}} }
+func newPeerState() *peerState {
+	return &peerState{open: map[*stream]struct{}{}, inbound: map[raftlog.StreamKind]int{}}
+}
 
 // PeerInfo returns what is known of another member. The result is false for a
 // name that is not another member's.
@@ -63,9 +67,14 @@ func (m *Mux) PeerInfo(name string) (PeerInfo, bool) {
 	return info, true
 }
 
+// full reports that no further stream would be admitted.
+func (p *peerState) full(kind raftlog.StreamKind, inbound bool) bool {
+	return len(p.open) >= MaxStreamsPerPeer || inbound && p.inbound[kind] >= MaxInboundPerKind
+}
+
 // admit turns a connection whose hello is over into a stream, unless a limit is
 // reached or the Mux is closed.
-func (m *Mux) admit(conn, raw net.Conn, h *hello) (*stream, error) {
+func (m *Mux) admit(conn, raw net.Conn, h *hello, inbound bool) (*stream, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.closed {
@@ -75,13 +84,16 @@ func (m *Mux) admit(conn, raw net.Conn, h *hello) (*stream, error) {
 	if k, ok := m.rosterLocked().find(h.Node); p == nil || !ok || k.NodeID != h.NodeID {
 		return nil, fmt.Errorf("node %s was removed during its hello", h.Node)
 	}
-	if len(p.open) >= MaxStreamsPerPeer {
+	if p.full(h.Kind, inbound) {
 		return nil, ErrBusy
 	}
 	p.addrs, p.format, p.problem, p.foreign = h.Addrs, h.Format, "", nil
 	p.remote = addrOf(raw.RemoteAddr())
-	s := &stream{Conn: conn, m: m, raw: raw, peer: h.Node, state: p}
+	s := &stream{Conn: conn, m: m, raw: raw, peer: h.Node, kind: h.Kind, inbound: inbound, state: p}
 	p.open[s] = struct{}{}
+	if inbound {
+		p.inbound[h.Kind]++
+	}
 	return s, nil
 }
 
@@ -91,14 +103,17 @@ func (m *Mux) release(s *stream) {
 	defer m.mu.Unlock()
 	delete(m.mu.conns, s.raw)
 	delete(s.state.open, s)
+	if s.inbound {
+		s.state.inbound[s.kind]--
+	}
 }
 
 // crowded reports that no further stream with the member would be admitted.
-func (m *Mux) crowded(member string) bool {
+func (m *Mux) crowded(member string, kind raftlog.StreamKind, inbound bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.mu.peers[member]
-	return p != nil && len(p.open) >= MaxStreamsPerPeer
+	return p != nil && p.full(kind, inbound)
 }
 
 // heardOf notes what a member said of itself in a hello that led to no stream.

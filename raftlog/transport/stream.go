@@ -22,6 +22,8 @@ type stream struct {
 	m        *Mux
 	raw      net.Conn // TCP
 	peer     string
+	kind     raftlog.StreamKind
+	inbound  bool // the member opened it
 	state    *peerState
 	once     sync.Once
 }

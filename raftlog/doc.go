@@ -184,8 +184,8 @@
 //
 // and those of hashicorp/raft. Open's and the others' are counted in Node.tasks;
 // Close waits for them. Locks: Node.tasks is taken first, then any one of
-// rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, delivery.mu, markers.mu, membership.mu,
-// stalls.mu, each for itself; under them leases.mu, and under it promises.mu. rounds.mu and
+// rounds.mu, watch.mu, link.mu, nudger.mu, transport.mu, delivery.mu, markers.mu,
+// stalls.mu, each for itself; under them leases.mu, and under it promises.mu and membership.mu. rounds.mu and
 // nudger.mu are held while Node.tasks is taken. No lock is
 // held across disk access, but for markers.write, which keeps the making of markers
 // apart, and delivery.commit, which is held across StateMachine.Commit; link.mu is held across the write of a ping, which is

@@ -12,16 +12,14 @@ import (
 // fsm stands between hashicorp/raft and the state machine. Raft calls it from
 // one goroutine (runFSM), but for Persist.
 type fsm struct {
-	sm        StateMachine      // nil on a witness
-	queue     *delivery         // nil on a witness
-	skip      Index             // entries up to here are in the state already
-	fail      func(error)       // told of an integrity error
-	committed func([]*raft.Log) // told of entries after they were queued
-
-	configured func(*raft.Log)     // told of each configuration that is committed
-	install    func(*marker) error // puts a staged state in place
-	marks      *markers
-	stalls     *stalls
+	sm        StateMachine        // nil on a witness
+	queue     *delivery           // nil on a witness
+	skip      Index               // entries up to here are in the state already
+	fail      func(error)         // told of an integrity error
+	committed func([]*raft.Log)   // told of entries after they were queued
+	install   func(*marker) error // puts a staged state in place
+	marks     *markers
+	stalls    *stalls
 
 	delivered atomic.Uint64 // last index that was queued for delivery or skipped
 	watermark atomic.Uint64 // all members hold the entries up to here
@@ -56,9 +54,6 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 			e.Data = data
 			raise(&f.watermark, marks.all)
 			raise(&f.dataMark, marks.data)
-		}
-		if l.Type == raft.LogConfiguration {
-			f.configured(l)
 		}
 		if e.Index > f.skip {
 			entries = append(entries, e)

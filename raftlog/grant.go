@@ -180,7 +180,7 @@ func (l *leases) refusalLocked(peer string, q ask, now time.Duration) string {
 		return "the barrier of the term is not applied"
 	case ld.renounced:
 		return "leadership is being handed over"
-	case !l.data(peer) || !ld.votes(peer):
+	case !l.data(peer) || !l.votesLocked(peer):
 		return "not a voting data node"
 	case g.peer != "" && g.peer != peer:
 		return "another node may still hold one"
@@ -197,18 +197,10 @@ func (l *leases) refusalLocked(peer string, q ask, now time.Duration) string {
 	return ""
 }
 
-// votes tells whether a member is a voter of each configuration.
-func (ld *lead) votes(peer string) bool {
-	for _, voters := range ld.voters {
-		found := false
-		for _, v := range voters {
-			found = found || v == peer
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
+// votesLocked tells whether a member is a voter of each configuration.
+func (l *leases) votesLocked(peer string) bool {
+	latest, committed := l.configurations()
+	return latest.votes(peer) && committed.votes(peer)
 }
 
 // expireLocked forgets a grant that has run out.

@@ -4,10 +4,10 @@ import "github.com/hashicorp/raft"
 
 // appended tells the state machine what the log holds from now on.
 func (n *Node) appended(logs []*raft.Log) {
-	n.membership.appended(logs)
 	for _, l := range logs {
-		if l.Type == raft.LogConfiguration && n.leases != nil {
-			n.leases.configured(votersOf(raft.DecodeConfiguration(l.Data)))
+		if l.Type == raft.LogConfiguration {
+			n.membership.appended(l)
+			n.leases.configured()
 		}
 	}
 	if n.sm == nil {
@@ -43,7 +43,8 @@ func (n *Node) truncated(from uint64) {
 func (n *Node) committed(logs []*raft.Log) {
 	for _, l := range logs {
 		if l.Type == raft.LogConfiguration {
-			n.leases.settled(votersOf(raft.DecodeConfiguration(l.Data)))
+			n.membership.delivered(l)
+			n.leases.settled()
 		}
 	}
 	// A reader at the other node waits for entries that it does not know to be
@@ -51,22 +52,6 @@ func (n *Node) committed(logs []*raft.Log) {
 	if peer, _ := n.leases.granted(); peer != "" {
 		n.nudgeWhenQuiet(peer)
 	}
-}
-
-// voters returns the voters of the latest configuration.
-func (n *Node) voters() []string {
-	f := n.raft.GetConfiguration() // a copy that is at hand; it never fails
-	return votersOf(f.Configuration())
-}
-
-func votersOf(c raft.Configuration) []string {
-	var names []string
-	for _, s := range c.Servers {
-		if s.Suffrage == raft.Voter {
-			names = append(names, string(s.ID))
-		}
-	}
-	return names
 }
 
 // Lease returns the term under whose lease this node may read its own copy, and

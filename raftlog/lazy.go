@@ -81,7 +81,8 @@ func (n *Node) outlook(t Term) outlook {
 	o := outlook{now: time.Now(), bound: n.cfg.Timing.WitnessHold, last: Index(n.raft.LastIndex())}
 	other, _ := n.leases.granted()
 	o.acked, _ = n.leases.acked(other, t)
-	o.free = other != "" && len(n.voters()) <= 3 && n.leads(t) && !n.transferring.Load() && !n.stalled() && n.ctx.Err() == nil
+	latest, _ := n.membership.configurations()
+	o.free = other != "" && len(latest.voters()) <= 3 && n.leads(t) && !n.transferring.Load() && !n.stalled() && n.ctx.Err() == nil
 	return o
 }
 

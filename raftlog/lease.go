@@ -20,9 +20,10 @@ type leases struct {
 	promises *promises
 	term     func() Term
 	leads    func(Term) bool
-	voters   func() []string   // of the latest configuration
 	data     func(string) bool // the member is a data node
-	moved    func()            // entries may have become visible, or a grant changed
+	// configurations are the newest and the committed one: a quorum of each is needed.
+	configurations func() (latest, committed Configuration)
+	moved          func() // entries may have become visible, or a grant changed
 
 	held atomic.Pointer[lease] // read by Lease; changed under mu
 
@@ -55,7 +56,6 @@ type lead struct {
 	sent      map[string]time.Duration // by voter: when the newest message left that it has answered
 	begun     map[string]time.Duration // by voter: when the last message left
 	floor     time.Duration            // messages that left up to here count no more
-	voters    [][]string               // configurations of which a quorum is needed, each
 	until     time.Duration            // of the leader lease
 }
 
@@ -80,12 +80,11 @@ func (l *leases) leadLocked(t Term) {
 		return
 	}
 	l.mu.lead = lead{
-		term:   t,
-		sent:   map[string]time.Duration{},
-		begun:  map[string]time.Duration{},
-		voters: [][]string{l.voters()},
-		own:    never,
-		floor:  never,
+		term:  t,
+		sent:  map[string]time.Duration{},
+		begun: map[string]time.Duration{},
+		own:   never,
+		floor: never,
 	}
 }
 
@@ -162,7 +161,7 @@ func (l *leases) renounce(t Term) {
 func (l *leases) publishLocked() {
 	ld := &l.mu.lead
 	ld.until = 0
-	if round, ok := ld.round(l.self); ok && ld.ready && !ld.renounced && l.promises.starting() == 0 {
+	if round, ok := ld.round(l.self, l.configurations); ok && ld.ready && !ld.renounced && l.promises.starting() == 0 {
 		// Lemma 1: the members of the quorum promised until their receipt of
 		// messages that left no earlier, plus the promise. The margin makes up
 		// for clocks that run at different rates.
@@ -180,29 +179,36 @@ func (l *leases) publishLocked() {
 
 // round returns the newest send time such that a quorum of each configuration,
 // this node included, has answered messages that left then or later.
-func (ld *lead) round(self string) (time.Duration, bool) {
-	oldest, found := time.Duration(0), false
-	for _, voters := range ld.voters {
-		var times []time.Duration
-		for _, v := range voters {
-			t, ok := ld.sent[v]
-			if v == self {
-				t, ok = ld.own, true
-			}
-			if ok && t > ld.floor {
-				times = append(times, t)
-			}
+func (ld *lead) round(self string, configurations func() (latest, committed Configuration)) (time.Duration, bool) {
+	latest, committed := configurations()
+	newer, ok := ld.roundOf(self, latest)
+	older, ok2 := ld.roundOf(self, committed)
+	return min(newer, older), ok && ok2
+}
+
+// roundOf is round for one configuration.
+func (ld *lead) roundOf(self string, c Configuration) (time.Duration, bool) {
+	var times []time.Duration
+	voters := 0
+	for _, s := range c.Servers {
+		if !s.Voter {
+			continue
 		}
-		need := len(voters)/2 + 1
-		if len(times) < need {
-			return 0, false
+		voters++
+		t, ok := ld.sent[s.Name]
+		if s.Name == self {
+			t, ok = ld.own, true
 		}
-		slices.Sort(times)
-		if t := times[len(times)-need]; !found || t < oldest {
-			oldest, found = t, true
+		if ok && t > ld.floor {
+			times = append(times, t)
 		}
 	}
-	return oldest, found
+	need := voters/2 + 1
+	if len(times) < need {
+		return 0, false
+	}
+	slices.Sort(times)
+	return times[len(times)-need], true
 }
 
 // due tells whether a voter was sent nothing for an interval.
@@ -213,27 +219,24 @@ func (l *leases) due(peer string, t Term, interval time.Duration) bool {
 	return l.mu.lead.term != t || !ok || l.clock.Now()-begun >= interval
 }
 
-// configured is told of a configuration that was appended to the log: of both, it
-// and the one before, a quorum is needed, and only messages that leave from now
-// on count (rule R3).
-func (l *leases) configured(voters []string) {
+// configured is told that a configuration was appended to the log, once it is the
+// newest: of both, it and the committed one, a quorum is needed, and only messages
+// that leave from now on count (rule R3). What was shown between the two steps had
+// a quorum of the one before, which still was the newest in raft.
+func (l *leases) configured() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ld := &l.mu.lead
-	if n := len(ld.voters); n > 0 {
-		ld.voters = [][]string{ld.voters[n-1], voters}
+	if ld := &l.mu.lead; ld.term > 0 {
 		ld.floor = l.clock.Now()
 		l.publishLocked()
 	}
 }
 
-// settled is told of a configuration that was committed.
-func (l *leases) settled(voters []string) {
+// settled is told that a configuration was committed.
+func (l *leases) settled() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ld := &l.mu.lead
-	if n := len(ld.voters); n > 1 && slices.Equal(ld.voters[n-1], voters) {
-		ld.voters = ld.voters[n-1:]
+	if l.mu.lead.term > 0 {
 		l.publishLocked()
 	}
 }

@@ -13,6 +13,21 @@ type bench struct {
 	clock *handClock
 	term  Term
 	leads bool
+
+	latest, committed Configuration
+}
+
+// votersOf is a configuration of data nodes and, by its name, a witness.
+func votersOf(index Index, names ...string) Configuration {
+	c := Configuration{Index: index}
+	for _, n := range names {
+		role := RoleData
+		if n == "w" {
+			role = RoleWitness
+		}
+		c.Servers = append(c.Servers, Server{Member: Member{n, role}, Voter: true})
+	}
+	return c
 }
 
 // newBench is node a of a, b and the witness w, leading term 5, with P = 100 ms.
@@ -23,7 +38,9 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, l: newLeases(c, p), clock: clock, term: 5, leads: true}
 	b.l.term = func() Term { return b.term }
 	b.l.leads = func(t Term) bool { return b.leads && b.term == t }
-	b.l.voters = func() []string { return []string{"a", "b", "w"} }
+	b.latest = votersOf(1, "a", "b", "w")
+	b.committed = b.latest
+	b.l.configurations = func() (latest, committed Configuration) { return b.latest, b.committed }
 	b.l.data = func(m string) bool { return m != "w" }
 	b.l.moved = func() {}
 	return b
@@ -122,7 +139,8 @@ func TestLeaderLease_OwnPromiseFirst(t *testing.T) {
 // Rule R3: of five, three are a quorum.
 func TestLeaderLease_QuorumOfFive(t *testing.T) {
 	b := newBench(t)
-	b.l.voters = func() []string { return []string{"a", "b", "c", "d", "w"} }
+	b.latest = votersOf(1, "a", "b", "c", "d", "w")
+	b.committed = b.latest
 	b.l.ready(5)
 	first := b.round("b", ms(1))
 	b.wantUntil("two of five", 0)
@@ -136,7 +154,8 @@ func TestLeaderLease_QuorumOfFive(t *testing.T) {
 // A cluster of one needs nobody's answer, but its own promise.
 func TestLeaderLease_Alone(t *testing.T) {
 	b := newBench(t)
-	b.l.voters = func() []string { return []string{"a"} }
+	b.latest = votersOf(1, "a")
+	b.committed = b.latest
 	b.l.ready(5)
 	b.wantUntil("before a round", 0)
 	s, _ := b.l.beginRound("", 5)
@@ -151,7 +170,8 @@ func TestLeaderLease_Configuration(t *testing.T) {
 	b.l.ready(5)
 	early, _ := b.l.beginRound("b", 5)
 	b.round("b", ms(1))
-	b.l.configured([]string{"a", "b", "c", "d", "w"})
+	b.latest = votersOf(9, "a", "b", "c", "d", "w")
+	b.l.configured()
 	b.wantUntil("appended", 0)
 	b.l.answered("w", 5, early)
 	b.wantUntil("a round sent before", 0)
@@ -164,9 +184,10 @@ func TestLeaderLease_Configuration(t *testing.T) {
 	b.round("c", 0)
 	s3 := b.round("d", 0)
 	b.wantUntil("a newer quorum of the new one only", s+ms(90))
-	b.l.settled([]string{"a", "b", "w"}) // of an earlier change
+	b.l.settled() // of an earlier change
 	b.wantUntil("another one committed", s+ms(90))
-	b.l.settled([]string{"a", "b", "c", "d", "w"})
+	b.committed = b.latest
+	b.l.settled()
 	b.wantUntil("committed", s3+ms(90))
 }
 
@@ -264,8 +285,11 @@ func TestGrant_Refused(t *testing.T) {
 	if d := b.l.grantTo("b", ask{promise: testPromise, term: 4}); d != 0 {
 		t.Error("one was granted in another term")
 	}
-	b.l.voters = nil
-	b.l.mu.lead.voters = [][]string{{"a", "b", "c", "w"}}
+	b.latest = votersOf(1, "a", "b", "c", "w")
+	if d := b.l.grantTo("c", ask{promise: testPromise, term: 5}); d != 0 || b.l.mu.refused != "not a voting data node" {
+		t.Errorf("a voter of the newest configuration only got one, or was refused for %q", b.l.mu.refused)
+	}
+	b.committed = b.latest
 	b.l.mu.lead.sent["c"] = b.clock.now
 	b.l.publishLocked()
 	if b.ask(1) == 0 {

@@ -107,8 +107,7 @@ func (n *Node) changeMembers(ctx context.Context, change func(latest Configurati
 // isVoter reports that a member votes, by the newest configuration.
 func (n *Node) isVoter(name string) bool {
 	latest, _ := n.membership.configurations()
-	s, _ := latest.Server(name)
-	return s.Voter
+	return latest.votes(name)
 }
 
 // peerSet is what this node has for each other member. It is replaced, not

@@ -34,6 +34,12 @@ func (c Configuration) voters() (names []string) {
 	return names
 }
 
+// votes reports that a member is one of the voters.
+func (c Configuration) votes(name string) bool {
+	s, _ := c.Server(name)
+	return s.Voter
+}
+
 // quorum reports that a majority of the voters has a property.
 func (c Configuration) quorum(has func(name string) bool) bool {
 	voters := c.voters()
@@ -127,39 +133,46 @@ func (m *membership) begin(store raft.LogStore, committed *marker) error {
 	return err
 }
 
-// appended takes note of configurations that were appended to the log. It is
-// called before they count.
-func (m *membership) appended(logs []*raft.Log) {
-	for _, l := range logs {
-		if l.Type == raft.LogConfiguration {
-			m.note(l, func(c Configuration) { m.mu.latest = c })
-		}
-	}
-}
-
-// delivered takes note of a configuration that is committed.
-func (m *membership) delivered(l *raft.Log) {
-	m.note(l, func(c Configuration) {
-		if c.Index < m.mu.committed.Index {
-			return // read again after a restart
-		}
-		m.mu.committed = c
-		if c.Index >= m.mu.latest.Index {
-			m.mu.latest = c
-		}
-	})
-}
-
-func (m *membership) note(l *raft.Log, set func(Configuration)) {
+// appended takes note of a configuration that was appended to the log. It is
+// called before it counts.
+func (m *membership) appended(l *raft.Log) {
 	c, err := m.parse(l.Index, raft.DecodeConfiguration(l.Data))
 	if err != nil {
-		m.fail(fmt.Errorf("log entry %d: %w", l.Index, err))
+		m.refuse(l, err)
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	set(c)
+	m.mu.latest = c
 	m.signalLocked()
+}
+
+// delivered takes note of a configuration that is committed. What is committed was
+// appended, and is read again only if it is not the newest, as after a restart.
+func (m *membership) delivered(l *raft.Log) {
+	c, _ := m.configurations()
+	if c.Index != Index(l.Index) {
+		var err error
+		if c, err = m.parse(l.Index, raft.DecodeConfiguration(l.Data)); err != nil {
+			m.refuse(l, err)
+			return
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.Index < m.mu.committed.Index {
+		return
+	}
+	m.mu.committed = c
+	if c.Index >= m.mu.latest.Index {
+		m.mu.latest = c
+	}
+	m.signalLocked()
+}
+
+// refuse ends this node's part: the configuration is of a newer version.
+func (m *membership) refuse(l *raft.Log, err error) {
+	m.fail(fmt.Errorf("log entry %d: %w", l.Index, err))
 }
 
 func (m *membership) signalLocked() {

@@ -54,7 +54,7 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 	n.markers.admit = n.admit
 	n.markers.last = func() uint64 { last, _ := n.store.LastIndex(); return last } // reads memory, never fails
 	n.openLeases()
-	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, configured: n.membership.delivered, install: n.install, marks: n.markers, stalls: n.stalls}
+	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, install: n.install, marks: n.markers, stalls: n.stalls}
 	if err := n.openDisk(); err != nil {
 		cancel()
 		return nil, err
@@ -75,7 +75,7 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 func (n *Node) openLeases() {
 	n.promises = newPromises(n.cfg.Clock, n.cfg.Timing.Promise)
 	l := newLeases(&n.cfg, n.promises)
-	l.term, l.leads, l.voters = n.Term, n.leads, n.voters
+	l.term, l.leads, l.configurations = n.Term, n.leads, n.membership.configurations
 	l.data = func(name string) bool {
 		k := n.link(name)
 		return k != nil && k.peer.Role == RoleData && n.isVoter(name) // rule M7

@@ -43,7 +43,8 @@ func (n *Node) pace(t Term, interval time.Duration) {
 		return
 	}
 	alone := true
-	for _, v := range n.voters() {
+	latest, _ := n.membership.configurations()
+	for _, v := range latest.voters() {
 		if v == n.cfg.Name {
 			continue
 		}

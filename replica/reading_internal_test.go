@@ -322,6 +322,7 @@ func TestReading_Tables(t *testing.T) {
 		&command.MountChange{Action: command.MountAdd, Mount: vfs.Mount{Host: "h", Path: "/"}},
 		&command.SetExports{By: "a"},
 		&command.SetMember{Member: vfs.Member{Name: "a"}},
+		&command.DropMember{Name: "a"},
 		&command.SetLimits{DuplicateBytes: 64 << 20},
 	} {
 		h := newHolder(t)

@@ -140,6 +140,15 @@ func (s *Store) PublishMember(ctx context.Context, m vfs.Member) error {
 	return s.current(ctx)
 }
 
+// DropMember takes out the record of who is no member any more, and returns when it
+// is gone here or another node has its name.
+func (s *Store) DropMember(ctx context.Context, m vfs.Member) error {
+	if err := s.must(ctx, &command.DropMember{Name: m.Name, ID: m.ID}); err != nil {
+		return err
+	}
+	return s.current(ctx)
+}
+
 // plainAddrs brings addresses into the one form and order that a record has.
 func plainAddrs(addrs []netip.Addr) []netip.Addr {
 	plain := make([]netip.Addr, 0, len(addrs))

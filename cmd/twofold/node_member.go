@@ -19,7 +19,43 @@ const (
 	memberPause = 50 * time.Millisecond
 	// memberEvery is how often a node looks whether addresses have changed.
 	memberEvery = 30 * time.Second
+	// memberLinger is how long the record of a member that was removed stays. What
+	// was called from its host may be repeated, and is known by the record as the
+	// same client's: for some times as long as an answer is remembered.
+	memberLinger = 10 * time.Minute
 )
+
+// goneMembers has since when this node has seen a record whose member is none any
+// more, by name.
+type goneMembers map[string]time.Time
+
+// due returns the records that have had their time. The limit of records would else
+// be that of all the members that a cluster can ever have. Nothing rests on a record
+// but whose calls are one client's: who may vote and who is let in is decided by the
+// log and by identities, which no record has a part in.
+func (g goneMembers) due(records []vfs.Member, members []rosterMember, now time.Time) (due []vfs.Member) {
+	there := map[string]bool{}
+	for _, m := range members {
+		there[m.Name] = true
+	}
+	for _, r := range records {
+		since, seen := g[r.Name]
+		switch {
+		case there[r.Name]:
+			delete(g, r.Name)
+		case !seen:
+			g[r.Name] = now
+		case now.Sub(since) >= memberLinger:
+			due = append(due, r)
+		}
+	}
+	for name := range g {
+		if !slices.ContainsFunc(records, func(r vfs.Member) bool { return r.Name == name }) {
+			delete(g, name)
+		}
+	}
+	return due
+}
 
 // publishFirst makes this node's addresses known before it serves, so that a
 // call that a program on this host makes here and repeats at the other node is
@@ -43,10 +79,12 @@ func (n *node) publishFirst(ctx context.Context, p *nodeParts) {
 }
 
 // keepMembers publishes what changes of this node's addresses and, at the
-// leader, of the witness's, until ctx ends.
+// leader, of the witness's, and takes out there what members that are gone have left,
+// until ctx ends.
 func (n *node) keepMembers(ctx context.Context, p *nodeParts) error {
 	tick := time.NewTicker(memberEvery)
 	defer tick.Stop()
+	gone := goneMembers{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,7 +100,25 @@ func (n *node) keepMembers(ctx context.Context, p *nodeParts) error {
 		if err := n.publishWitness(ctx, p); err != nil && ctx.Err() == nil {
 			n.log.Warn("the witness's addresses are not published", "err", err)
 		}
+		if err := n.dropGone(ctx, p, gone); err != nil && ctx.Err() == nil {
+			n.log.Warn("the addresses of a member that is gone are still there", "err", err)
+		}
 	}
+}
+
+// dropGone takes out, at the leader, the records of members that are long gone.
+func (n *node) dropGone(ctx context.Context, p *nodeParts, gone goneMembers) error {
+	records, _ := p.store.Members()
+	due := gone.due(records, n.memberList(), time.Now())
+	if st, _ := p.raft.Watch(); !st.IsLeader {
+		return nil
+	}
+	for _, r := range due {
+		if err := p.store.DropMember(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // publishSelf publishes this node's record.

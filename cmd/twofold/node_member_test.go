@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"twofold/nfs/client"
 	"twofold/raftlog/transport"
@@ -57,6 +59,42 @@ func TestGathered(t *testing.T) {
 		if got := gathered(known, c.said); !slices.Equal(got.Addrs, c.want) {
 			t.Errorf("%+v: %v, want %v", c.said, got.Addrs, c.want)
 		}
+	}
+}
+
+// Forty members are replaced, one after the other: no more records stay than of
+// those that went within memberLinger, and none of a member goes.
+func TestGoneMembers_FortyReplaced(t *testing.T) {
+	g := goneMembers{}
+	now := time.Unix(1000, 0)
+	records := []vfs.Member{{Name: "a"}, {Name: "b0"}, {Name: "w"}}
+	for i := range 40 {
+		members := []rosterMember{{Name: "a"}, {Name: fmt.Sprint("b", i)}, {Name: "w"}}
+		for range 12 { // one replaced each six minutes
+			for _, r := range g.due(records, members, now) {
+				if slices.ContainsFunc(members, func(m rosterMember) bool { return m.Name == r.Name }) {
+					t.Fatalf("%s is a member", r.Name)
+				}
+				records = slices.DeleteFunc(records, func(o vfs.Member) bool { return o.Name == r.Name })
+			}
+			now = now.Add(memberEvery)
+		}
+		if len(records) > 5 || len(g) > 2 {
+			t.Fatalf("after %d: %d records, %d remembered", i, len(records), len(g))
+		}
+		if i < 39 {
+			records = append(records, vfs.Member{Name: fmt.Sprint("b", i+1)})
+		}
+	}
+	// One that comes back under its name has all its time again.
+	old := []vfs.Member{{Name: "x"}}
+	g.due(old, nil, now)
+	g.due(old, []rosterMember{{Name: "x"}}, now.Add(memberLinger))
+	if due := g.due(old, nil, now.Add(memberLinger)); len(due) != 0 {
+		t.Errorf("%v goes at once", due)
+	}
+	if due := g.due(old, nil, now.Add(2*memberLinger)); len(due) != 1 {
+		t.Error("it stays")
 	}
 }
 

@@ -188,3 +188,34 @@ func TestRoster_Fenced(t *testing.T) {
 		t.Errorf("probe: %v", err)
 	}
 }
+
+// After forty replacements the list of members is as long as before, each that went
+// is still refused by its identity, and so is whoever comes under its name with
+// another one.
+func TestRoster_FortyReplaced(t *testing.T) {
+	nodes := newCluster(t)
+	bindAll(t, nodes)
+	a, b := nodes["a"], nodes["b"]
+	a.start()
+	b.start()
+	a.mux.Listener(raftlog.StreamRaft)
+	index := uint64(5)
+	all := rosterOf(nodes, index)
+	a.mux.SetRoster(all)
+	for i := range 40 {
+		index++
+		next := without(all, "b", index)
+		next.Members = append(next.Members, transport.Known{
+			Member: transport.Member{Name: "b", Role: raftlog.RoleData, Addr: b.cfg.Listen}, NodeID: nodeID(byte(100 + i)),
+		})
+		a.mux.SetRoster(next)
+		_, err := b.mux.Dial(testContext(t), "a", raftlog.StreamRaft)
+		wantCode(t, err, transport.CodeNodeID, "a")
+		if got := a.mux.Roster(); len(got.Members) != 3 || got.Index != index {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if err := wait(t, "the end", b.mux.Fatal()); !errors.Is(err, transport.ErrRemoved) {
+		t.Errorf("it ends with %v", err)
+	}
+}

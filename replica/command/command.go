@@ -61,13 +61,15 @@ const (
 
 	TypeIntegrity Type = 17
 
-	typeEnd Type = 18
+	TypeMemberGone Type = 18
+
+	typeEnd Type = 19
 )
 
 var typeNames = [...]string{
 	"none", "nop", "format", "setattr", "write", "create", "mkdir",
 	"symlink", "mknod", "remove", "rmdir", "rename", "link",
-	"exports", "mount", "member", "limits", "integrity",
+	"exports", "mount", "member", "limits", "integrity", "membergone",
 }
 
 // String names the type in lower case.
@@ -178,6 +180,8 @@ func typeOf(op any) Type {
 		return TypeLimits
 	case *Integrity:
 		return TypeIntegrity
+	case *DropMember:
+		return TypeMemberGone
 	default:
 		return 0
 	}

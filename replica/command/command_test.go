@@ -52,6 +52,7 @@ func golden() []command.Command {
 		}}},
 		&command.SetLimits{DuplicateBytes: 128 << 20},
 		&command.Integrity{Step: command.DigestMarker, Node: "a", Index: 4711, Digest: [16]byte{1, 15: 9}},
+		&command.DropMember{Name: "b", ID: [16]byte{3, 15: 4}},
 	}
 	cmds := make([]command.Command, 0, len(ops))
 	for i, op := range ops {

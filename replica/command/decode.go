@@ -117,6 +117,8 @@ func decodeBody(r *cursor, typ Type) any {
 		return &SetLimits{DuplicateBytes: r.u64()}
 	case TypeIntegrity:
 		return decodeIntegrity(r)
+	case TypeMemberGone:
+		return decodeDropMember(r)
 	default:
 		r.fail(ErrUnknown)
 		return nil

@@ -148,6 +148,8 @@ func appendBody(b []byte, op any) ([]byte, error) {
 		return be.AppendUint64(b, o.DuplicateBytes), nil
 	case *Integrity:
 		return appendIntegrity(b, o)
+	case *DropMember:
+		return append(appendString(b, o.Name, MaxNode), o.ID[:]...), nil
 	default:
 		return b, fmt.Errorf("%w: op %T", ErrUnknown, op)
 	}

@@ -43,6 +43,13 @@ type MountChange struct {
 // SetMember publishes a member's record in place of an older one of that name.
 type SetMember struct{ Member vfs.Member }
 
+// DropMember takes out the record of a member that is none any more, if it still
+// is the one with this identity.
+type DropMember struct {
+	Name string
+	ID   [16]byte
+}
+
 // SetLimits sets what bounds the replicated state, alike at both nodes.
 type SetLimits struct {
 	// DuplicateBytes bounds the duplicate request cache.
@@ -121,6 +128,12 @@ func appendMember(b []byte, o *SetMember) ([]byte, error) {
 		b = append(b, a16[:]...)
 	}
 	return b, nil
+}
+
+func decodeDropMember(r *cursor) *DropMember {
+	o := &DropMember{Name: r.str(MaxNode)}
+	copy(o.ID[:], r.take(len(o.ID)))
+	return o
 }
 
 func decodeMember(r *cursor) *SetMember {

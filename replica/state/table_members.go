@@ -17,15 +17,18 @@ const (
 	tagMemberAddrs byte = 2 // 16 bytes each
 )
 
+// memberWrite is a record that an entry sets, or takes out.
+type memberWrite struct {
+	vfs.Member
+	gone bool
+}
+
 // setMember puts a member's record in the place of the one of that name.
 func (c *call) setMember(m *vfs.Member) vfs.Kind {
 	if m.Name == "" || len(m.Name) > command.MaxNode || len(m.Addrs) > vfs.MaxAddrs {
 		return vfs.Invalid
 	}
-	all := c.tables.members
-	if len(c.tables.memberWrites) == 0 {
-		all = slices.Clone(c.s.mu.members) // The apply goroutine is the only one to replace it.
-	}
+	all := c.members()
 	i, found := slices.BinarySearchFunc(all, m.Name, memberByName)
 	switch {
 	case found:
@@ -36,8 +39,29 @@ func (c *call) setMember(m *vfs.Member) vfs.Kind {
 		all = slices.Insert(all, i, *m)
 	}
 	c.tables.members = all
-	c.tables.memberWrites = append(c.tables.memberWrites, *m)
+	c.tables.memberWrites = append(c.tables.memberWrites, memberWrite{*m, false})
 	return vfs.OK
+}
+
+// dropMember takes a member's record out. One that is gone already, or is another
+// node's by now, makes no change.
+func (c *call) dropMember(o *command.DropMember) {
+	all := c.members()
+	i, found := slices.BinarySearchFunc(all, o.Name, memberByName)
+	if !found || all[i].ID != o.ID {
+		return
+	}
+	gone := all[i]
+	c.tables.members = slices.Delete(all, i, i+1)
+	c.tables.memberWrites = append(c.tables.memberWrites, memberWrite{gone, true})
+}
+
+// members returns the records as this entry has them so far, to be changed.
+func (c *call) members() []vfs.Member {
+	if len(c.tables.memberWrites) > 0 {
+		return c.tables.members
+	}
+	return slices.Clone(c.s.mu.members) // The apply goroutine is the only one to replace it.
 }
 
 func memberByName(m vfs.Member, name string) int { return strings.Compare(m.Name, name) }
@@ -46,7 +70,13 @@ func (t *txn) fillMembers(b *pebble.Batch) error {
 	for i := range t.tables.memberWrites {
 		m := &t.tables.memberWrites[i]
 		t.keyBuf = memberKey(t.keyBuf[:0], t.super.ID, m.Name)
-		t.valueBuf = appendMember(t.valueBuf[:0], m)
+		if m.gone {
+			if err := t.delete(b, t.keyBuf); err != nil {
+				return err
+			}
+			continue
+		}
+		t.valueBuf = appendMember(t.valueBuf[:0], &m.Member)
 		if err := t.set(b, t.keyBuf, t.valueBuf); err != nil {
 			return err
 		}

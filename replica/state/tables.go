@@ -24,7 +24,7 @@ type tables struct {
 type tableChanges struct {
 	exports      *vfs.ExportTable // the new table, if there is one
 	members      []vfs.Member     // all members, if memberWrites is not empty
-	memberWrites []vfs.Member
+	memberWrites []memberWrite
 	mountWrites  []mountWrite
 
 	// written has the records of these tables that this entry has written, by
@@ -74,6 +74,9 @@ func (c *call) changeTable(op any) (r vfs.Result, ok bool) {
 		return vfs.Result{Kind: c.changeMounts(op)}, true
 	case *command.SetMember:
 		return vfs.Result{Kind: c.setMember(&op.Member)}, true
+	case *command.DropMember:
+		c.dropMember(op)
+		return vfs.Result{}, true
 	default:
 		return vfs.Result{}, false
 	}

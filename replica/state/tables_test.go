@@ -198,6 +198,34 @@ func TestSetMember(t *testing.T) {
 	h.check()
 }
 
+// Forty members take one another's place in a table with fewer places.
+func TestDropMember_Forty(t *testing.T) {
+	h := open(t, 512)
+	h.run(member("a", 1))
+	for i := range 40 {
+		name, id := fmt.Sprint("b", i), byte(10+i)
+		if r := h.run(member(name, id, "192.0.2.1")); r.Kind != vfs.OK {
+			t.Fatalf("member %d: %v", i, r.Kind)
+		}
+		if i == 0 {
+			continue
+		}
+		last := &command.DropMember{Name: fmt.Sprint("b", i-1), ID: [16]byte{99}}
+		h.run(last) // another node's record stays
+		if got, _ := h.s.Members(); len(got) != 3 {
+			t.Fatalf("%d: %v", i, got)
+		}
+		last.ID = [16]byte{byte(10 + i - 1)}
+		h.run(last)
+		h.run(last) // it is gone already
+		h.check()
+	}
+	h.reopen()
+	if got, _ := h.s.Members(); len(got) != 2 || got[0].Name != "a" || got[1].Name != "b39" {
+		t.Errorf("%v", got)
+	}
+}
+
 func mountOp(action command.MountAction, host, path string) *command.MountChange {
 	return &command.MountChange{Action: action, Mount: vfs.Mount{Host: host, Path: path}}
 }
@@ -327,6 +355,10 @@ func (n *naiveTables) change(op any, dirs map[string]vfs.Ref, now vfs.Time) vfs.
 		n.exports = next
 	case *command.SetMember:
 		n.members[op.Member.Name] = op.Member
+	case *command.DropMember:
+		if n.members[op.Name].ID == op.ID {
+			delete(n.members, op.Name)
+		}
 	case *command.MountChange:
 		has := slices.Index(n.mounts, op.Mount)
 		switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -276,6 +277,39 @@ func TestProtected_WitnessBudget(t *testing.T) {
 			_ = c.Nodes[other].WriteMarker() // flushes
 			return protected(lead) && protected("w")
 		})
+	})
+}
+
+// The log that a data node keeps for an absent one is not what fills its disk: when
+// that is short of space, most of it goes. The witness keeps its own, so that the
+// volume stays protected, and the absent one is given a state.
+func TestProtected_TightDisk(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		var tight atomic.Bool
+		c.Configure = func(cfg *raftlog.Config) {
+			shortLog(cfg)
+			cfg.MaxLogBytes = 4 << 20
+			cfg.Tight = tight.Load
+		}
+		c.Start()
+		makeLeader(t, c, "a")
+		c.Stop("b")
+		want := pump(t, c.Nodes["a"], 1<<20)
+		time.Sleep(time.Second)
+		if n := c.Nodes["a"].Status().LogBytes; n < 1<<20 {
+			t.Fatalf("a keeps %d bytes for b", n)
+		}
+		tight.Store(true)
+		c.Eventually(5*time.Second, "a lets go", func() bool { return c.Nodes["a"].Status().LogBytes <= 4<<20/16+64<<10 })
+		if s := c.Nodes["w"].Status(); s.LogBytes < 1<<20 || !s.Protection.Protected {
+			t.Errorf("the witness keeps %d bytes: %+v", s.LogBytes, s.Protection)
+		}
+		tight.Store(false)
+		c.Start("b")
+		have(t, c, "b", want)
+		if c.Machines["a"].Brought() == 0 {
+			t.Error("b was given no state")
+		}
 	})
 }
 

@@ -225,7 +225,8 @@ type Config struct {
 	// crash there. It may be nil.
 	Failpoint func(step string)
 	// Tight tells that this node's disk is short of space: compaction then leaves
-	// no more than a part of KeepLogBytes, and is due earlier. nil means never.
+	// no more than a part of KeepLogBytes, on a data node no more than a part of
+	// MaxLogBytes either, and is due earlier. nil means never.
 	Tight  func() bool
 	Timing Timing
 	// Clock measures promises and leases; CLOCK_BOOTTIME if nil. Tests use

@@ -117,7 +117,8 @@
 // log now and then: the watermark, for all members and for the data nodes alone. A
 // data node cuts its log below its own marker, never further (rule M2), and keeps
 // what a member lacks, or KeepLogBytes if that is more; a witness keeps what a data
-// node lacks (W1). Both let go of it beyond MaxLogBytes. See Status.Protection for
+// node lacks (W1). Both let go of it beyond MaxLogBytes, a data node whose disk is
+// short of space (Tight) beyond a sixteenth of that: it has a state to give. See Status.Protection for
 // what that means (W2).
 //
 // # Catching up without the log

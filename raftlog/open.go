@@ -102,20 +102,21 @@ func (n *Node) openDisk() error {
 		return err
 	}
 	n.store, err = logstore.Open(logstore.Options{
-		Dir:          n.cfg.Dir,
-		Kind:         n.cfg.LogKind,
-		SegmentBytes: n.cfg.LogSegmentBytes,
-		FS:           n.cfg.LogFS,
-		KeepBytes:    n.cfg.KeepLogBytes,
-		MaxBytes:     n.cfg.MaxLogBytes,
-		Tight:        n.cfg.Tight,
-		Clamp:        n.clamp,
-		Committed:    n.fsm.delivered.Load,
-		OnAppend:     n.cfg.Metrics.ObserveAppend,
-		OnStore:      n.appended,
-		OnTruncate:   n.truncated,
-		OnFailure:    n.fail,
-		Logger:       newBridge(n.log),
+		Dir:           n.cfg.Dir,
+		Kind:          n.cfg.LogKind,
+		SegmentBytes:  n.cfg.LogSegmentBytes,
+		FS:            n.cfg.LogFS,
+		KeepBytes:     n.cfg.KeepLogBytes,
+		MaxBytes:      n.cfg.MaxLogBytes,
+		Tight:         n.cfg.Tight,
+		TightMaxBytes: n.maxLogBytes(true),
+		Clamp:         n.clamp,
+		Committed:     n.fsm.delivered.Load,
+		OnAppend:      n.cfg.Metrics.ObserveAppend,
+		OnStore:       n.appended,
+		OnTruncate:    n.truncated,
+		OnFailure:     n.fail,
+		Logger:        newBridge(n.log),
 	})
 	if err == nil {
 		if err = n.recoverMarker(); err != nil {
@@ -126,6 +127,14 @@ func (n *Node) openDisk() error {
 		return errors.Join(err, n.vote.Close())
 	}
 	return nil
+}
+
+// maxLogBytes is how much of the log is kept for members that are away. A data node
+// whose disk is short of space has a state to give them instead. A witness has not:
+// its log is the second copy of what a data node lacks, so that it keeps it as long
+// as there is space, and the volume stays protected (W1).
+func (n *Node) maxLogBytes(tight bool) uint64 {
+	return logstore.Kept(n.cfg.MaxLogBytes, tight && n.cfg.Role == RoleData)
 }
 
 // clamp tells how much of the log may be cut: free, what nobody needs, and may,

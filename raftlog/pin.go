@@ -65,15 +65,16 @@ func (p *pins) drop(peer string, was pin) {
 // given a state, and drops the pins that are over.
 func (n *Node) pinned() Index {
 	limit := Index(math.MaxUint64)
+	most := pinFactor * n.maxLogBytes(n.cfg.Tight())
 	for peer, p := range n.pins.all() {
 		match, _ := n.leases.acked(peer, p.term)
 		switch {
 		case !n.leads(p.term), match > p.index && match >= Index(n.raft.CommitIndex()):
 			n.pins.drop(peer, p)
 			continue
-		case n.store.BytesAbove(uint64(max(p.index, match))) > pinFactor*n.cfg.MaxLogBytes:
+		case n.store.BytesAbove(uint64(max(p.index, match))) > most:
 			n.log.Warn("the log is too long to be kept for a member that is given a state; it begins again with a newer one",
-				"peer", peer, "bytes", n.store.Bytes(), "limit", pinFactor*n.cfg.MaxLogBytes)
+				"peer", peer, "bytes", n.store.Bytes(), "limit", most)
 			n.pins.drop(peer, p)
 			continue
 		}

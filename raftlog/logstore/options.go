@@ -53,11 +53,14 @@ type Options struct {
 	// KeepBytes is how much of the log compaction leaves, at least.
 	KeepBytes uint64
 	// Tight tells that the disk is short of space: then only a part of KeepBytes
-	// is left. nil means never.
+	// is left, and TightMaxBytes counts. nil means never.
 	Tight func() bool
 	// MaxBytes is how much of it compaction leaves at most, as far as Clamp
 	// allows; zero for no bound.
 	MaxBytes uint64
+	// TightMaxBytes takes the place of MaxBytes while the disk is short of space,
+	// if it is not zero.
+	TightMaxBytes uint64
 	// Clamp returns the highest index that nobody needs any more, and the highest
 	// one that compaction may ever delete, MaxBytes or not. Without it nothing is
 	// ever compacted.
@@ -108,6 +111,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = math.MaxUint64
+	}
+	if o.TightMaxBytes == 0 {
+		o.TightMaxBytes = o.MaxBytes
 	}
 	if o.FS == nil {
 		o.FS = osFS{fs.New()}

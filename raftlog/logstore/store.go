@@ -285,11 +285,10 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	s.await()
 	s.write.Lock()
 	defer s.write.Unlock()
-	free, may := s.o.Clamp()
-	keep := Kept(s.o.KeepBytes, s.o.Tight())
+	b := s.bounds()
 	s.mu.Lock()
 	failed, first, last := s.mu.failed, s.mu.table.first, s.mu.table.last()
-	limit := s.limitLocked(keep, free, may)
+	limit := s.limitLocked(b)
 	s.mu.Unlock()
 	switch {
 	case failed != nil:
@@ -377,13 +376,29 @@ func (s *Store) Bytes() uint64 {
 }
 
 // limitLocked returns the highest index that compaction may delete now: what
-// nobody needs, down to keep, and what exceeds MaxBytes.
-func (s *Store) limitLocked(keep, free, may uint64) uint64 {
-	limit := min(free, s.mu.table.cutLimit(keep))
-	if s.mu.table.bytes > s.o.MaxBytes {
-		limit = max(limit, s.mu.table.cutLimit(s.o.MaxBytes))
+// nobody needs, down to keep, and what exceeds the most.
+func (s *Store) limitLocked(b bounds) uint64 {
+	limit := min(b.free, s.mu.table.cutLimit(b.keep))
+	if s.mu.table.bytes > b.most {
+		limit = max(limit, s.mu.table.cutLimit(b.most))
 	}
-	return min(limit, may)
+	return min(limit, b.may)
+}
+
+// bounds is what compaction may delete: of what nobody needs all but keep bytes,
+// and of the rest what is above most.
+type bounds struct {
+	free, may  uint64 // indexes, see Options.Clamp
+	keep, most uint64 // bytes
+}
+
+func (s *Store) bounds() bounds {
+	b := bounds{keep: s.o.KeepBytes, most: s.o.MaxBytes}
+	if s.o.Tight() {
+		b.keep, b.most = Kept(b.keep, true), s.o.TightMaxBytes
+	}
+	b.free, b.may = s.o.Clamp()
+	return b
 }
 
 // BytesAbove returns the payload bytes of the entries above an index.
@@ -405,10 +420,9 @@ func (s *Store) BytesAbove(index uint64) (bytes uint64) {
 // sizes allow. It waits until there is some work to do at once.
 func (s *Store) Compact() error {
 	first, err := s.FirstIndex()
-	free, may := s.o.Clamp()
-	keep, bytes := Kept(s.o.KeepBytes, s.o.Tight()), s.Bytes()
-	some := bytes >= keep+keep/8 && free >= first || bytes > s.o.MaxBytes
-	if err != nil || !some || may < first {
+	b, bytes := s.bounds(), s.Bytes()
+	some := bytes >= b.keep+b.keep/8 && b.free >= first || bytes > b.most
+	if err != nil || !some || b.may < first {
 		return err
 	}
 	last, err := s.LastIndex()

@@ -188,6 +188,31 @@ func TestStore_MaxBytesLetsGo(t *testing.T) {
 	})
 }
 
+// While the disk is short of space TightMaxBytes counts, which may be what frees it.
+func TestStore_TightLetsGo(t *testing.T) {
+	eachKind(t, func(t *testing.T, o logstore.Options) {
+		tight := false
+		o.Tight = func() bool { return tight }
+		o.Clamp = func() (free, may uint64) { return 20, 190 }
+		want := entries(1, 200, 1)
+		size := uint64(len(want[199].Data))
+		o.KeepBytes, o.MaxBytes, o.TightMaxBytes = 160*size, 400*size, 25*size
+		s := mustOpen(t, o)
+		mustStore(t, s, want)
+		for _, step := range []struct {
+			tight bool
+			first uint64
+		}{{false, 21}, {true, 176}, {false, 176}} {
+			tight = step.tight
+			if err := s.Compact(); err != nil {
+				t.Fatal(err)
+			}
+			mustHave(t, s, want[step.first-1:])
+		}
+		mustClose(t, s)
+	})
+}
+
 // An installed state replaces a log that ends before it; never one that goes
 // further.
 func TestStore_Reset(t *testing.T) {

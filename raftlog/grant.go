@@ -160,6 +160,7 @@ func (l *leases) grantTo(peer string, q ask) time.Duration {
 	}
 	if fresh {
 		l.moved()
+		l.granting()
 	}
 	return left
 }
@@ -213,6 +214,7 @@ func (l *leases) expireLocked(now time.Duration) {
 func (l *leases) endLocked() {
 	l.mu.grant = grant{}
 	l.moved()
+	l.granting()
 }
 
 // returned ends a grant that its holder gives back: this process of it holds none

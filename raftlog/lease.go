@@ -23,7 +23,8 @@ type leases struct {
 	data     func(string) bool // the member is a data node
 	// configurations are the newest and the committed one: a quorum of each is needed.
 	configurations func() (latest, committed Configuration)
-	moved          func() // entries may have become visible, or a grant changed
+	moved          func() // entries may have become visible
+	granting       func() // a grant began or ended: the watched state changed
 
 	held atomic.Pointer[lease] // read by Lease; changed under mu
 

@@ -15,6 +15,8 @@ type bench struct {
 	leads bool
 
 	latest, committed Configuration
+
+	moved, granting int // how often each was told
 }
 
 // votersOf is a configuration of data nodes and, by its name, a witness.
@@ -42,7 +44,8 @@ func newBench(t *testing.T) *bench {
 	b.committed = b.latest
 	b.l.configurations = func() (latest, committed Configuration) { return b.latest, b.committed }
 	b.l.data = func(m string) bool { return m != "w" }
-	b.l.moved = func() {}
+	b.l.moved = func() { b.moved++ }
+	b.l.granting = func() { b.granting++ }
 	return b
 }
 
@@ -300,6 +303,31 @@ func TestGrant_Refused(t *testing.T) {
 	}
 	b.leads = false
 	b.wantRefused("after the lead was lost")
+}
+
+// What an acknowledgement makes visible is told to delivery alone: who watches the
+// state is not woken for each entry, but for a grant's begin and end.
+func TestGrant_TellsWhoAsked(t *testing.T) {
+	b := newBench(t)
+	b.lead(10)
+	if b.ask(1) == 0 || b.moved != 1 || b.granting != 1 {
+		t.Fatalf("a grant: %d, %d", b.moved, b.granting)
+	}
+	for i := range Index(50) {
+		b.l.acknowledged("b", 5, 11+i, 10)
+	}
+	if b.moved != 51 || b.granting != 1 {
+		t.Errorf("50 acknowledgements: %d, %d", b.moved, b.granting)
+	}
+	b.l.acknowledged("b", 5, 20, 10)
+	b.ask(2)
+	if b.moved != 51 || b.granting != 1 {
+		t.Errorf("an old acknowledgement and a renewal: %d, %d", b.moved, b.granting)
+	}
+	b.l.reached("b", 6)
+	if b.moved != 52 || b.granting != 2 {
+		t.Errorf("the end: %d, %d", b.moved, b.granting)
+	}
 }
 
 // An acknowledgement counts in its term only.

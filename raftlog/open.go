@@ -80,13 +80,11 @@ func (n *Node) openLeases() {
 		k := n.link(name)
 		return k != nil && k.peer.Role == RoleData && n.isVoter(name) // rule M7
 	}
-	l.moved = func() { signal(n.kick) }
+	l.granting = func() { signal(n.kick) }
+	l.moved = func() {} // a witness shows nothing
 	if n.sm != nil {
 		n.queue = newDelivery(n.sm, l, n.cfg.Timing.Promise/renewals)
-		l.moved = func() {
-			n.queue.moved()
-			signal(n.kick)
-		}
+		l.moved = n.queue.moved
 	}
 	l.mu.follow.incarnation = rand.Uint64()
 	n.leases = l

@@ -57,17 +57,25 @@ func (s *Store) insist(op command.Integrity) {
 	}
 }
 
+// settled reports, and says, that a node found its copy to be the wrong one.
+func (s *Store) settled(index raftlog.Index, answers map[string]command.IntegrityStep, wrong command.IntegrityStep, why string) bool {
+	for node, step := range answers {
+		if step == wrong {
+			s.logger.Error("the difference is settled: the copy of a node is out of use, this one is sound", "damaged", node, "why", "its copy "+why, "index", index)
+			return true
+		}
+	}
+	return false
+}
+
 // judgeScans goes on if neither copy is other than what was written.
 func (s *Store) judgeScans(index raftlog.Index) {
 	d, agreed, ok := s.integrity.disputed(index)
 	if !ok || s.quarantined() {
 		return
 	}
-	for node, step := range d.scans {
-		if step == command.ScanDamaged {
-			s.logger.Error("the difference is settled: the copy of a node is damaged and out of use, this one is sound", "damaged", node, "index", index)
-			return
-		}
+	if s.settled(index, d.scans, command.ScanDamaged, "is damaged") {
+		return
 	}
 	s.background(func() { s.replayForDispute(index, agreed) })
 }
@@ -99,11 +107,8 @@ func (s *Store) judgeReplays(index raftlog.Index) {
 	if !ok || s.quarantined() {
 		return
 	}
-	for node, step := range d.replays {
-		if step == command.ReplayDamaged {
-			s.logger.Error("the difference is settled: the copy of a node is not what the log leads to and out of use, this one is", "damaged", node, "index", index)
-			return
-		}
+	if s.settled(index, d.replays, command.ReplayDamaged, "is not what the log leads to") {
+		return
 	}
 	if d.follower == s.cfg.Self.Name {
 		s.setQuarantine(state.CauseUndecided, fmt.Errorf("the two copies differ at entry %d, and both are what was written and what the log leads to, as far as that could be tried", index))

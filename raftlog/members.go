@@ -87,8 +87,9 @@ func (n *Node) changeMembers(ctx context.Context, change func(latest Configurati
 	}
 	done := make(chan error, 1)
 	if !n.spawn(func() {
-		defer n.changing.Unlock()
-		done <- f.Error()
+		err := f.Error()
+		n.changing.Unlock() // before the answer, after which the next one may be asked for
+		done <- err
 	}) {
 		n.changing.Unlock()
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, ErrClosed)

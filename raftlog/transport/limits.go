@@ -17,13 +17,14 @@ const (
 	MaxHellosPerAddr = 24
 	// MaxStreamsPerPeer bounds the open streams with one member, both
 	// directions together.
-	MaxStreamsPerPeer = 64
+	MaxStreamsPerPeer = 160
 	// MaxInboundPerKind bounds those of one kind that the member opened. It is such
 	// that one member's idle streams keep neither other members' out, nor its own
 	// of another kind, nor this node's to it: four kinds of them leave room below
 	// MaxStreamsPerPeer. raft has some eight in use at most, the other kinds one or
-	// two, and as many may be left of before a network outage.
-	MaxInboundPerKind = 12
+	// two, and those of before each of several short network outages may be left until
+	// the kernel gives them up.
+	MaxInboundPerKind = 32
 	// AcceptQueue bounds streams that wait for Accept, per kind.
 	AcceptQueue = 16
 )

@@ -74,7 +74,7 @@ pauses: faultlab
 	bin/faultlab pauses -trials $(TRIALS) -hold $(HOLD)
 
 figures: pauses
-	$(GO) test -tags figures -p 1 -run '^TestFigures' -count=1 -v ./replica/state ./cmd/twofold
+	$(GO) test -tags process,figures -p 1 -run '^TestFigures' -count=1 -v ./replica/state ./replica/catchup ./cmd/twofold
 
 # The same calls to the pair and to the Linux kernel's server in a guest.
 test-conformance:

@@ -10,6 +10,7 @@ import (
 
 	"twofold/raftlog"
 	"twofold/raftlog/identity"
+	"twofold/replica"
 	"twofold/replica/catchup"
 	"twofold/replica/duplicate"
 	"twofold/replica/state"
@@ -47,6 +48,11 @@ type config struct {
 	CatchUpRate   byteSize       `yaml:"catch_up_rate"`
 	Digests       digestConfig   `yaml:"digests"`
 	Log           logConfig      `yaml:"log"`
+
+	// tuneLog and tuneStore change what the log and the store are given: tests have
+	// shorter logs, and stop a process between two steps. Both are nil otherwise.
+	tuneLog   func(*raftlog.Config)
+	tuneStore func(*replica.Config)
 }
 
 // memberConfig is one of the three machines.

@@ -24,7 +24,7 @@ const actAsProgram = "TWOFOLD_TEST_ACT_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(actAsProgram) != "" {
-		os.Exit(run(os.Args[1:]))
+		os.Exit(actAs(os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }

@@ -20,7 +20,7 @@ func (n *node) openStore() error {
 	}
 	v := n.cfg.Volume
 	var err error
-	n.store, err = replica.Open(replica.Config{
+	cfg := replica.Config{
 		Dir:   filepath.Join(n.cfg.Dir, volumeDir),
 		Self:  vfs.Member{Name: n.cfg.Node, ID: n.id.NodeID},
 		Peers: otherData(n.memberList(), n.cfg.Node),
@@ -43,6 +43,10 @@ func (n *node) openStore() error {
 		ScrubRate:      uint64(n.cfg.Digests.ScrubRate),
 		Logger:         n.log,
 		Metrics:        n.metrics.replica,
-	})
+	}
+	if n.cfg.tuneStore != nil {
+		n.cfg.tuneStore(&cfg)
+	}
+	n.store, err = replica.Open(cfg)
 	return err
 }

@@ -73,6 +73,9 @@ func (n *node) openLog() error {
 	if n.cfg.Role == raftlog.RoleWitness {
 		cfg.MaxLogBytes = uint64(n.cfg.WitnessMax)
 	}
+	if n.cfg.tuneLog != nil {
+		n.cfg.tuneLog(&cfg)
+	}
 	var sm raftlog.StateMachine
 	if n.store != nil {
 		sm = n.store // a nil *Store in the interface would not be nil

@@ -27,6 +27,7 @@ type procCluster struct {
 	t       *testing.T
 	threads *tiedThread
 	running map[string]*program
+	seam    *seam // what nodes that are started from now on are given; nil for nothing
 }
 
 // newProcCluster formats three nodes and starts them.
@@ -104,7 +105,9 @@ func (th *tiedThread) startCommand(t *testing.T, cmd *exec.Cmd, unshare uintptr)
 // start starts one node.
 func (c *procCluster) start(name string) {
 	c.t.Helper()
-	c.running[name] = c.threads.start(c.t, "serve", "--config", c.paths[name])
+	cmd := exec.Command(os.Args[0], "serve", "--config", c.paths[name])
+	cmd.Env = append(os.Environ(), actAsProgram+"=1", seamVariable+"="+c.seam.text(c.t))
+	c.running[name] = c.threads.startCommand(c.t, cmd, 0)
 }
 
 // startAll starts every node and waits until clients are served.

@@ -37,18 +37,24 @@ func newServeCmd() *cobra.Command {
 				_, err = cmd.OutOrStdout().Write(text)
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			// A second signal ends the process at once.
-			context.AfterFunc(ctx, stop)
-			w := newLogWriter(cmd.ErrOrStderr(), cfg.Log.handler)
-			defer w.flush(logFlushLimit)
-			return serve(ctx, cfg, slog.New(cfg.Log.handler(w)))
+			return serveSignals(cmd.Context(), cfg, cmd.ErrOrStderr())
 		},
 	}
 	addConfigFlag(cmd, &path)
 	cmd.Flags().BoolVar(&printConfig, "print-config", false, "show the effective values and exit")
 	return cmd
+}
+
+// serveSignals runs one node until a signal says that it is to stop, and writes its
+// log to out.
+func serveSignals(ctx context.Context, cfg *config, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	w := newLogWriter(out, cfg.Log.handler)
+	defer w.flush(logFlushLimit)
+	return serve(ctx, cfg, slog.New(cfg.Log.handler(w)))
 }
 
 // serve runs one node until ctx ends or it fails.

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -26,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // copyOf is one node's copy of the volume, with a sink beside it.
 type copyOf struct {
 	t     testing.TB
+	dir   string
 	o     state.Options
 	s     *state.State
 	sink  *catchup.Sink
@@ -36,11 +34,15 @@ type copyOf struct {
 }
 
 func newCopy(t testing.TB) *copyOf {
-	c := &copyOf{t: t, clock: 1_700_000_000_000_000_000}
-	c.o = state.Options{
-		FS: pebblevfs.NewCrashableMem(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	return newCopyIn(t, "db", state.Options{
+		FS: pebblevfs.NewCrashableMem(), Logger: slog.New(slog.DiscardHandler),
 		MemTableBytes: 8 << 20, CacheBytes: 8 << 20, InodeCache: 1024,
-	}
+	})
+}
+
+// newCopyIn opens the copy in a directory.
+func newCopyIn(t testing.TB, dir string, o state.Options) *copyOf {
+	c := &copyOf{t: t, dir: dir, o: o, clock: 1_700_000_000_000_000_000}
 	c.open()
 	t.Cleanup(func() {
 		if err := c.s.Close(); err != nil {
@@ -52,12 +54,12 @@ func newCopy(t testing.TB) *copyOf {
 
 func (c *copyOf) open() {
 	c.t.Helper()
-	s, err := state.Open("db", c.o)
+	s, err := state.Open(c.dir, c.o)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.s = s
-	c.ready, c.term, err = state.Staged("db", c.o)
+	c.ready, c.term, err = state.Staged(c.dir, c.o)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -408,13 +410,7 @@ func TestCatchUp_AgeAndRate(t *testing.T) {
 // One in a thousand files changed: far less than 2 % of the volume is sent.
 func TestCatchUp_BytesSent(t *testing.T) {
 	a, b := newCopy(t), newCopy(t)
-	files := 20_000
-	if v := os.Getenv("TWOFOLD_CATCHUP_FILES"); v != "" { // for the figures
-		var err error
-		if files, err = strconv.Atoi(v); err != nil {
-			t.Fatal(err)
-		}
-	}
+	const files = 20_000 // TestFigures_Delta has a million
 	refs := a.fill(files, 2000)
 	b.become(a)
 	var changed []vfs.Ref

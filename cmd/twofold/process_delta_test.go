@@ -30,15 +30,12 @@ type deltaCluster struct {
 }
 
 // newDeltaCluster makes n files of a size. tune, which may be nil, changes the
-// configs of the data nodes.
-func newDeltaCluster(t *testing.T, s seam, n, size int, tune func(*config)) *deltaCluster {
+// configs before.
+func newDeltaCluster(t *testing.T, s seam, n, size int, tune func(*procCluster)) *deltaCluster {
 	t.Helper()
 	c := &deltaCluster{procCluster: formatted(t), size: size}
-	for _, name := range dataNames {
-		if tune != nil {
-			tune(c.cfgs[name])
-			c.write(t, name)
-		}
+	if tune != nil {
+		tune(c.procCluster)
 	}
 	c.seam = &s
 	c.startAll()

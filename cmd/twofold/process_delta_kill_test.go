@@ -69,7 +69,29 @@ func TestProcess_DeltaKilledAtEachStage(t *testing.T) {
 		}
 	}
 	c.killAfter()
+	c.loseSource()
 	c.stopAll()
+}
+
+// loseSource kills the leader when the other node's state is complete and in place,
+// before its log is: that node leads then, with the witness, and has everything.
+func (c *deltaCluster) loseSource() {
+	t := c.t
+	t.Helper()
+	leader, away := c.outage()
+	held := c.startHeld(away, raftlog.StepReset, 1)
+	c.awaitHeld(held, away+" has a new state")
+	c.kill(leader)
+	remove(t, held)
+	eventually(t, away+" leads with the witness", func() bool {
+		s := c.status(away)
+		return s != nil && s.Ready && s.Leader == away
+	})
+	c.verifyAt(away)
+	c.rewrite(away)
+	c.start(leader)
+	c.awaitInSync(leader)
+	c.verify()
 }
 
 // killAt is one outage with one kill.

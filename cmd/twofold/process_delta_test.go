@@ -90,18 +90,24 @@ func (c *deltaCluster) content(i int) []byte { return content(fmt.Sprint("f", i)
 func (c *deltaCluster) verify() {
 	c.t.Helper()
 	for _, name := range dataNames {
-		c.each(name, func(ctx context.Context, conn *client.Client, i int) error {
-			r, err := conn.Read(ctx, c.files[i], 0, uint32(c.size))
-			if err == nil {
-				err = r.Status.Err()
-			}
-			if want := c.content(i); err == nil && !bytes.Equal(r.Data, want) {
-				err = fmt.Errorf("file %d at %s: %s", i, name, difference(r.Data, want))
-			}
-			return err
-		})
+		c.verifyAt(name)
 	}
 	c.checkDigests()
+}
+
+// verifyAt reads all files at one node.
+func (c *deltaCluster) verifyAt(name string) {
+	c.t.Helper()
+	c.each(name, func(ctx context.Context, conn *client.Client, i int) error {
+		r, err := conn.Read(ctx, c.files[i], 0, uint32(c.size))
+		if err == nil {
+			err = r.Status.Err()
+		}
+		if want := c.content(i); err == nil && !bytes.Equal(r.Data, want) {
+			err = fmt.Errorf("file %d at %s: %s", i, name, difference(r.Data, want))
+		}
+		return err
+	})
 }
 
 // outage kills the follower, and rewrites the files until its log leads nowhere.

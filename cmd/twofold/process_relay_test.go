@@ -57,6 +57,11 @@ func (r *relay) accept(running *sync.WaitGroup) {
 		if err != nil {
 			return
 		}
+		if !r.held.TryRLock() {
+			running.Go(func() { r.park(in) })
+			continue
+		}
+		r.held.RUnlock()
 		out, err := net.Dial("tcp", r.to)
 		if err != nil {
 			in.Close()
@@ -68,6 +73,14 @@ func (r *relay) accept(running *sync.WaitGroup) {
 		running.Go(func() { r.copy(in, out) })
 		running.Go(func() { r.copy(out, in) })
 	}
+}
+
+// park holds a connection that nobody can make now, and lets it go when the way is
+// free: whoever made it has given it up by then, or tries again.
+func (r *relay) park(in net.Conn) {
+	defer in.Close()
+	r.held.RLock()
+	defer r.held.RUnlock()
 }
 
 // copy ends when either end does, and ends both.

@@ -107,6 +107,7 @@
 // once for many. An entry that the other data node does not acknowledge goes to the
 // witness after 10 to 20 ms, and all do at once when the lease is gone, during a
 // transfer, and when many wait. Heartbeats, which promises rest on, are never held.
+// A data node that is behind gets as many at once, without any wait.
 //
 // # Compaction
 //

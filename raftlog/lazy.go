@@ -16,7 +16,8 @@ const (
 	// An entry that it does not acknowledge goes to the witness after between one
 	// and two of these: so much later it is committed if that node has died.
 	lazyLook = 10 * time.Millisecond
-	// lazyEntries bounds the entries of a message that was held back.
+	// lazyEntries bounds the entries of a message that was held back, or that goes to
+	// a member that is behind.
 	lazyEntries = 1024
 )
 
@@ -56,9 +57,17 @@ func (z *lazy) holds(o outlook) bool {
 
 // lazily holds entries for a witness back while it may, and then adds to them what
 // has gathered. Messages without entries, which promises rest on, do not come here.
+// Another member that is behind gets more entries at once than raft would send: it
+// writes and syncs once for each message, and takes as long as all of these take.
 func (n *Node) lazily(peer string, req *raft.AppendEntriesRequest) {
 	k := n.link(peer)
-	if len(req.Entries) == 0 || n.cfg.Role != RoleData || k == nil || k.peer.Role != RoleWitness {
+	if len(req.Entries) == 0 || k == nil {
+		return
+	}
+	if n.cfg.Role != RoleData || k.peer.Role != RoleWitness {
+		if len(req.Entries) >= maxAppendEntries { // there is more of it, or soon
+			n.gather(req)
+		}
 		return
 	}
 	z := &k.lazy

@@ -124,3 +124,36 @@ func TestNudge_WhenQuiet(t *testing.T) {
 		}
 	})
 }
+
+// A data node that was cut off gets many entries at once when it is back: it syncs
+// for each message, which is what its way back takes.
+func TestLazy_ManyForWhoIsBehind(t *testing.T) {
+	const missed = 2000
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		synced := map[string]*appends{"a": {}, "b": {}, "w": {}}
+		c.Configure = func(cfg *raftlog.Config) { cfg.Metrics = synced[cfg.Name] }
+		c.Start()
+		lead := c.Leader()
+		other := c.Other(lead)
+		for _, m := range []string{lead, "w"} {
+			c.Net.Cut(m, other)
+			c.Net.Cut(other, m)
+		}
+		for i := range missed {
+			mustPropose(t, c.Nodes[lead], number(i, i)[0])
+		}
+		for _, m := range []string{lead, "w"} {
+			c.Net.Heal(m, other)
+			c.Net.Heal(other, m)
+		}
+		before := synced[other].n.Load()
+		c.Eventually(10*time.Second, "all is there", func() bool {
+			mustPropose(t, c.Nodes[c.Leader()], "tick")
+			return len(c.Machines[other].Data()) >= missed
+		})
+		// Ticks that came meanwhile may have been written one by one.
+		if n := synced[other].n.Load() - before; n > missed/40 {
+			t.Errorf("%d entries were written in %d steps", missed, n)
+		}
+	})
+}

@@ -36,6 +36,9 @@ const (
 // acknowledged, and what had come is not sent again.
 //
 // What is sent keeps to catch_up_rate, and status, metrics and log tell of it.
+//
+// Seen red: with a stage that always begins anew (replica/state, Stage.place), and
+// with a source that does not keep to its rate (replica/catchup, Source.send).
 func TestProcess_DeltaDisturbed(t *testing.T) {
 	var links [2]*relay
 	c := newBulk(t, &links)

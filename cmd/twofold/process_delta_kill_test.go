@@ -40,9 +40,10 @@ func (k deltaKill) installing() bool {
 // in the end, with all that was acknowledged, and what was complete is not sent
 // again.
 //
-// Seen red: with a stage that is called ready without the records of its last
-// change (state.Stage.Change drops them on the floor), and with an installation
-// that forgets its pending marker at the start.
+// Seen red: with a stage that counts records which it does not write and is not
+// verified (replica/state, Stage.fill and Verify), with a start that forgets the
+// pending marker though the state was swapped, and with one that takes it though the
+// state was not (raftlog, settleInstall).
 func TestProcess_DeltaKilledAtEachStage(t *testing.T) {
 	c := newDeltaCluster(t, seam{KeepLog: 64 << 10, MaxLog: 512 << 10}, killFiles, killFileSize, nil)
 	c.rewrite("a")

@@ -54,7 +54,7 @@ sim:
 
 # The tests of real processes need the binary as it is shipped, without the race detector.
 test-process: build
-	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 8m ./cmd/...
+	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 10m ./cmd/...
 
 faultlab: build
 	$(GO) build -o bin/faultlab ./scripts/faultlab

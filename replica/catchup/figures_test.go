@@ -54,7 +54,7 @@ type bigFile struct {
 }
 
 // TestFigures_Delta has a node that lacks 1,000 changed files of 1,000,000 brought
-// up to date, and counts what goes over the connection, both ways. The changes lie
+// to the same state, and counts what goes over the connection, both ways. The changes lie
 // all over the volume, then in one directory, then are new and removed files, then
 // parts of large files. Each time less than 2 % of the volume may be sent.
 func TestFigures_Delta(t *testing.T) {

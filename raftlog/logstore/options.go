@@ -78,6 +78,11 @@ type Options struct {
 	OnTruncate func(from uint64)
 	// OnFailure is told, once, of the error after which nothing is stored.
 	OnFailure func(error)
+	// OnDamage is told of damage in the log that Open found, before anything of it is cut:
+	// when it has returned nil, everything from that on is set aside. The node must not
+	// vote any more then until its log was filled again (Lemma 16 of
+	// docs/consistency.md). Without it Open refuses a damaged log.
+	OnDamage func(reason error) error
 	// Logger is for messages of the underlying store.
 	Logger hclog.Logger
 }

@@ -1,10 +1,8 @@
 package logstore
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,13 +15,6 @@ import (
 // frameBytes is the size of a frame header of a WAL segment; a commit frame is
 // nothing else (raft-wal, segment/format.go).
 const frameBytes = 8
-
-// tailWriter is a recovered segment; the WAL's own interface leaves out the
-// lookup of offsets, its implementation has it.
-type tailWriter interface {
-	types.SegmentWriter
-	OffsetForFrame(index uint64) (uint32, error)
-}
 
 // repairWAL seals the last segment of a WAL that is not open and begins a new
 // one. The WAL's own recovery would go on writing into the last segment, and
@@ -50,8 +41,7 @@ func repairWAL(fsys FS, dir string, segmentBytes int) (err error) {
 	if !tail.SealTime.IsZero() {
 		return nil
 	}
-	filer := segment.NewFiler(dir, fsys)
-	last, err := sealTail(fsys, dir, filer, tail, &state.NextSegmentID)
+	last, err := sealTail(fsys, dir, tail)
 	if err != nil {
 		return fmt.Errorf("sealing segment %s: %w", segment.FileName(*tail), err)
 	}
@@ -80,39 +70,61 @@ func repairWAL(fsys FS, dir string, segmentBytes int) (err error) {
 func indexBytes(entries uint64) int64 { return int64((entries*4 + 7) / 8 * 8) }
 
 // sealTail returns the last index of the segment, 0 if it holds nothing and
-// was removed. It sets tail.IndexStart, and tail.ID if the segment had to be
-// copied.
-func sealTail(fsys FS, dir string, filer *segment.Filer, tail *types.SegmentInfo, nextID *uint64) (last uint64, err error) {
+// was removed. It sets tail.IndexStart.
+func sealTail(fsys FS, dir string, tail *types.SegmentInfo) (last uint64, err error) {
 	err = syncSegment(fsys, dir, segment.FileName(*tail))
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return 0, strayed(fsys, dir, tail)
 	}
 	if err != nil {
 		return 0, err
+	}
+	b, err := readSegment(fsys, dir, *tail)
+	if err != nil {
+		return 0, err
+	}
+	have := readTail(b, *tail, nil)
+	filer := segment.NewFiler(dir, fsys)
+	switch {
+	case have.damage != nil:
+		return 0, damage(have.damage)
+	case have.last == 0 || have.last < tail.MinIndex:
+		// No entry. The WAL creates a missing last segment.
+		return 0, filer.Delete(tail.BaseIndex, tail.ID)
+	case have.unfinished:
+		// What was not finished goes for good, before anything is written over it:
+		// the remains of two writes could not be told from damage.
+		err := errors.Join(fsys.Truncate(dir, segment.FileName(*tail), have.end), syncSegment(fsys, dir, segment.FileName(*tail)))
+		if err != nil {
+			return 0, err
+		}
 	}
 	w, err := filer.RecoverTail(*tail)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	last = w.LastIndex()
-	if last == 0 || last < tail.MinIndex {
-		// No committed entry. The WAL creates a missing last segment.
-		return 0, filer.Delete(tail.BaseIndex, tail.ID)
+	if w.LastIndex() != have.last {
+		return 0, damage(fmt.Errorf("it ends at %d and at %d", w.LastIndex(), have.last))
 	}
-	sealed, start, err := w.Sealed()
-	switch {
-	case err != nil:
-	case !sealed:
-		start, err = w.ForceSeal()
-	default:
-		var whole bool
-		if whole, err = indexWhole(fsys, dir, w.(tailWriter), *tail, start); err == nil && !whole {
-			start, err = copySegment(filer, tail, nextID)
+	tail.IndexStart, err = w.ForceSeal()
+	return have.last, err
+}
+
+// strayed tells why the last segment may be missing. The process may have ended
+// between the metadata's change and the file's creation, and then no later file can
+// be there: identifiers only rise.
+func strayed(fsys FS, dir string, tail *types.SegmentInfo) error {
+	found, err := segment.NewFiler(dir, fsys).List()
+	if err != nil {
+		return err
+	}
+	for id := range found {
+		if id >= tail.ID {
+			return damage(fmt.Errorf("segment %s is missing, a later one is there", segment.FileName(*tail)))
 		}
 	}
-	tail.IndexStart = start
-	return last, err
+	return nil
 }
 
 // syncSegment makes durable what a killed process wrote and did not sync. It has
@@ -129,73 +141,4 @@ func syncSegment(fsys FS, dir, name string) error {
 		return err
 	}
 	return fsys.SyncDir(dir)
-}
-
-// indexWhole tells whether the index that a crashed process wrote at start is
-// complete.
-func indexWhole(fsys FS, dir string, w tailWriter, tail types.SegmentInfo, start uint64) (whole bool, err error) {
-	f, err := fsys.OpenWriter(dir, segment.FileName(tail))
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	n := w.LastIndex() - tail.BaseIndex + 1
-	buf := make([]byte, frameBytes+indexBytes(n)+frameBytes)
-	if _, err := f.ReadAt(buf, int64(start)-frameBytes); err == io.EOF {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	if binary.LittleEndian.Uint32(buf[4:]) != uint32(n*4) || buf[len(buf)-frameBytes] != segment.FrameCommit {
-		return false, nil
-	}
-	for i := tail.MinIndex; i <= w.LastIndex(); i++ {
-		want, err := w.OffsetForFrame(i)
-		if err != nil {
-			return false, err
-		}
-		if got := binary.LittleEndian.Uint32(buf[frameBytes+4*(i-tail.BaseIndex):]); got != want {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// copySegment writes the committed entries of a segment into a new one and
-// seals that. It is the way out when the last, torn append began to seal the
-// old one: what follows the committed entries there cannot be undone.
-func copySegment(filer *segment.Filer, tail *types.SegmentInfo, nextID *uint64) (start uint64, err error) {
-	from := *tail
-	from.MinIndex = from.BaseIndex // read everything, deleted entries too: offsets count from BaseIndex
-	r, err := filer.RecoverTail(from)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	to := *tail
-	to.ID = *nextID
-	to.SizeLimit = 2*tail.SizeLimit + minSegmentBytes // never seals by itself
-	// An earlier attempt at this repair may have left the file behind.
-	if err := filer.Delete(to.BaseIndex, to.ID); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return 0, err
-	}
-	w, err := filer.Create(to)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	for i := from.BaseIndex; i <= r.LastIndex(); i++ {
-		raw, err := r.GetLog(i)
-		if err != nil {
-			return 0, err
-		}
-		err = w.Append([]types.LogEntry{{Index: i, Data: raw.Bs}})
-		raw.Close()
-		if err != nil {
-			return 0, err
-		}
-	}
-	*nextID++
-	tail.ID = to.ID
-	return w.ForceSeal()
 }

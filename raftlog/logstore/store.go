@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -46,14 +47,34 @@ type Store struct {
 var _ raft.LogStore = (*Store)(nil)
 
 // Open opens or creates the log in o.Dir and reads through it once.
-func Open(o Options) (s *Store, err error) {
-	defer damaged(o.Dir, &err)
+func Open(o Options) (*Store, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
+	if err := settleSalvage(&o); err != nil {
+		return nil, err
+	}
+	s, err := open(o)
+	if !errors.Is(err, errDamage) || o.OnDamage == nil {
+		return s, err
+	}
+	if _, ok := o.FS.(osFS); !ok {
+		return nil, err
+	}
+	if err := o.OnDamage(err); err != nil {
+		return nil, err
+	}
+	if err := salvage(&o); err != nil {
+		return nil, fmt.Errorf("logstore: saving what is sound of the log in %s: %w", o.Dir, err)
+	}
+	return open(o)
+}
+
+func open(o Options) (s *Store, err error) {
+	defer damaged(o.Dir, &err)
 	b, err := openBackend(o)
 	if err != nil {
-		return nil, fmt.Errorf("logstore: opening the log in %s: %w", o.Dir, err)
+		return nil, fmt.Errorf("logstore: opening the log in %s: %w", o.Dir, asDamage(err))
 	}
 	s = &Store{o: o, backend: b}
 	if err := s.scan(); err != nil {
@@ -63,10 +84,10 @@ func Open(o Options) (s *Store, err error) {
 }
 
 // damaged makes an error of a panic: bbolt's answer to a file that is not as it wrote
-// it. What it had locked stays locked, so that the process has to end.
+// it. What it had locked stays locked, for this process and this file.
 func damaged(dir string, err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("%w: a file in %s is damaged: %v: this node has to be replaced", ErrIntegrity, dir, r)
+		*err = damage(fmt.Errorf("a file in %s is damaged: %v", dir, r))
 	}
 }
 
@@ -75,7 +96,7 @@ func openBackend(o Options) (backend, error) {
 		return nil, err
 	}
 	if o.Kind == Bolt {
-		return openBolt(o.Dir, "log.db")
+		return openBoltLog(o.Dir)
 	}
 	return openWAL(o)
 }
@@ -85,6 +106,9 @@ func openBackend(o Options) (backend, error) {
 // it before it has one.
 func openBolt(dir, name string) (*raftboltdb.BoltStore, error) {
 	if err := makeBolt(dir, name); err != nil {
+		return nil, err
+	}
+	if err := checkBolt(filepath.Join(dir, name)); err != nil {
 		return nil, err
 	}
 	b, err := raftboltdb.New(raftboltdb.Options{
@@ -104,6 +128,11 @@ func openWAL(o Options) (backend, error) {
 	dir := filepath.Join(o.Dir, "wal")
 	if _, ok := o.FS.(Disk); !ok {
 		if err := makeDir(dir); err != nil {
+			return nil, err
+		}
+	}
+	if _, ok := o.FS.(osFS); ok {
+		if err := checkBolt(filepath.Join(dir, metadb.FileName)); err != nil {
 			return nil, err
 		}
 	}
@@ -143,6 +172,8 @@ func checkOtherKind(o Options) error {
 // scan fills the table and checks that the log has no gap and that its terms
 // never fall.
 func (s *Store) scan() error {
+	// A reference out of a damaged bolt file would end the process otherwise.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	first, err := s.backend.FirstIndex()
 	if err != nil {
 		return err
@@ -154,11 +185,18 @@ func (s *Store) scan() error {
 	var term uint64
 	for i := first; i <= last; i++ {
 		var l raft.Log
-		if err := s.backend.GetLog(i, &l); err != nil {
-			return fmt.Errorf("%w: log entry %d of [%d, %d] cannot be read: %w", ErrIntegrity, i, first, last, err)
+		err := s.backend.GetLog(i, &l)
+		if err == nil {
+			err = unseal(i, &l)
 		}
-		if l.Index != i || l.Term < term {
-			return fmt.Errorf("%w: at log index %d there is entry %d of term %d after term %d", ErrIntegrity, i, l.Index, l.Term, term)
+		if errors.Is(err, errUnsealed) {
+			return err
+		}
+		if err != nil {
+			return damage(fmt.Errorf("log entry %d of [%d, %d] cannot be read: %w", i, first, last, err))
+		}
+		if l.Term < term {
+			return damage(fmt.Errorf("entry %d is of term %d after term %d", i, l.Term, term))
 		}
 		term = l.Term
 		s.mu.table.add(&l)
@@ -200,10 +238,21 @@ func (s *Store) GetLog(index uint64, l *raft.Log) error {
 		return nil
 	}
 	err := s.backend.GetLog(index, l)
-	if errors.Is(err, wal.ErrNotFound) {
+	if err == nil {
+		err = unseal(index, l)
+	}
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	t = &s.mu.table
+	gone := len(t.sizes) == 0 || index < t.first || index > t.last()
+	s.mu.Unlock()
+	if gone { // it was deleted meanwhile
 		return raft.ErrLogNotFound
 	}
-	return err
+	// Nothing is stored any more: the next Open finds the damage.
+	return s.fail(damage(fmt.Errorf("log entry %d cannot be read: %w", index, err)))
 }
 
 // StoreLog appends one entry.
@@ -228,7 +277,7 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 		return s.fail(err)
 	}
 	start := time.Now()
-	if err := s.backend.StoreLogs(logs); err != nil {
+	if err := s.backend.StoreLogs(sealAll(logs)); err != nil {
 		return s.fail(fmt.Errorf("logstore: storing entries %d to %d: %w", logs[0].Index, logs[len(logs)-1].Index, err))
 	}
 	s.o.OnStore(logs)

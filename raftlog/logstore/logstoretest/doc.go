@@ -17,7 +17,7 @@
 //     needs SyncDir, and so does a deletion. As in the WAL's own file system
 //     (raft-wal, fs/file.go), the first Sync of a file that was created through
 //     this handle syncs the directory too, and Delete does: each is two steps.
-//   - What was not synced is lost, kept, cut off at some byte or torn into
+//   - What was not synced is lost, kept, cut off at some sector or torn into
 //     sectors that are kept or lost one by one, as a seed decides. Preallocation
 //     is a change of size like any other.
 //   - Bytes that were synced are never harmed.

@@ -61,7 +61,7 @@ func (n *node) after(fate Fate, rng *rand.Rand) []byte {
 		}
 		k := rng.IntN(len(pending))
 		cut := pending[k]
-		cut.data = cut.data[:rng.IntN(len(cut.data)+1)]
+		cut.data = cut.data[:upToSector(cut.off, rng.IntN(len(cut.data)+1), len(cut.data))]
 		pending = append(slices.Clone(pending[:k]), cut)
 	case Torn:
 		var torn []change
@@ -74,6 +74,19 @@ func (n *node) after(fate Fate, rng *rand.Rand) []byte {
 		b = c.apply(b)
 	}
 	return b
+}
+
+// upToSector moves the end of a cut change to the end of a sector: a sector is
+// written whole or not at all.
+func upToSector(off int64, n, whole int) int {
+	end := (off + int64(n)) / sector * sector
+	switch {
+	case n == whole:
+		return n
+	case end < off:
+		return 0
+	}
+	return int(end - off)
 }
 
 // tear returns the sectors of a change that got to the disk.

@@ -24,6 +24,7 @@ type Raft struct {
 	protected      prometheus.Gauge
 	lease          prometheus.Gauge
 	leaderless     prometheus.Gauge
+	damaged        prometheus.Gauge
 	stalled        prometheus.Gauge
 	stalls         prometheus.Counter
 	free           prometheus.Gauge
@@ -47,6 +48,7 @@ func NewRaft(reg prometheus.Registerer) (*Raft, error) {
 		leaderChanges: counter("twofold_raft_leader_changes_total", "Changes of the known leader since the process started."),
 		protected:     gauge("twofold_raft_protected", "1 while whatever was acknowledged survives the loss of any one machine, as far as this node knows, else 0."),
 		lease:         gauge("twofold_raft_lease_held", "1 while this node may read its own copy without asking anybody, else 0."),
+		damaged:       gauge("twofold_raft_log_damaged", "1 while this node has no vote because its log was damaged and is not filled again, else 0."),
 		leaderless:    gauge("twofold_raft_leaderless", "1 while no leader has been known for longer than an election takes, else 0."),
 		stalled:       gauge("twofold_raft_disk_stalled", "1 while this node stands aside because its disk does not answer, else 0."),
 		stalls:        counter("twofold_raft_disk_stalls_total", "How often this node stood aside because its disk did not answer."),
@@ -54,7 +56,7 @@ func NewRaft(reg prometheus.Registerer) (*Raft, error) {
 		senders:       counter("twofold_raft_sender_refused_total", "Messages that were refused because they named another sender than the member whose stream they came on."),
 	}
 	return m, register(reg, m.appendDuration, m.appendBytes, m.term, m.commit, m.applied,
-		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.stalled, m.stalls, m.free, m.senders, m.protected, m.lease)
+		m.last, m.isLeader, m.leaderChanges, m.leaderless, m.damaged, m.stalled, m.stalls, m.free, m.senders, m.protected, m.lease)
 }
 
 // ObserveAppend notes one append to the log, fsync included.
@@ -82,6 +84,14 @@ func (m *Raft) SetState(term, commit, applied, last uint64, isLeader bool) {
 func (m *Raft) Leaderless(lost bool) {
 	if m != nil {
 		m.leaderless.Set(boolean(lost))
+	}
+}
+
+// LogDamaged notes that this node has no vote because of damage in its log, or has
+// it again.
+func (m *Raft) LogDamaged(damaged bool) {
+	if m != nil {
+		m.damaged.Set(boolean(damaged))
 	}
 }
 

@@ -167,6 +167,9 @@ type Metrics interface {
 	// SenderRefused is called for each message in the name of another member than
 	// the one that its stream comes from.
 	SenderRefused()
+	// LogDamaged is called when the node begins to vote again after damage in its log
+	// was filled, and at the start with whether it was found.
+	LogDamaged(bool)
 }
 
 type noMetrics struct{}
@@ -179,6 +182,7 @@ func (noMetrics) SetLease(bool)                                         {}
 func (noMetrics) Stalled(bool)                                          {}
 func (noMetrics) SenderRefused()                                        {}
 func (noMetrics) Leaderless(bool)                                       {}
+func (noMetrics) LogDamaged(bool)                                       {}
 
 // Config describes one node.
 type Config struct {

@@ -223,9 +223,5 @@ func removeMarker(dir string) error {
 	if err := os.Remove(filepath.Join(dir, markerFile)); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(dir)
 }

@@ -18,6 +18,7 @@ func (*appends) LeaderChanged()                                      {}
 func (*appends) SenderRefused()                                      {}
 func (*appends) Stalled(bool)                                        {}
 func (*appends) Leaderless(bool)                                     {}
+func (*appends) LogDamaged(bool)                                     {}
 func (*appends) SetProtected(bool)                                   {}
 func (*appends) SetLease(bool)                                       {}
 

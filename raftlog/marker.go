@@ -45,6 +45,18 @@ var crcTable = crc32.MakeTable(crc32.Castagnoli)
 // readMarker returns nil if there is none.
 func readMarker(dir string) (*marker, error) {
 	path := filepath.Join(dir, markerFile)
+	m := &marker{}
+	if found, err := readChecked(dir, markerFile, m); err != nil || !found {
+		return nil, err
+	}
+	if m.Version < 1 || m.Version > markerVersion {
+		return nil, fmt.Errorf("raftlog: %s has version %d, this program knows 1 to %d", path, m.Version, markerVersion)
+	}
+	return m, nil
+}
+
+// readSummed reads a file of a line and its checksum; nil if there is none.
+func readSummed(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -56,14 +68,7 @@ func readMarker(dir string) (*marker, error) {
 	if !ok || string(sum) != checksumLine(body) {
 		return nil, fmt.Errorf("%w: %s is damaged", ErrCorrupt, path)
 	}
-	m := &marker{}
-	if err := json.Unmarshal(body, m); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
-	}
-	if m.Version < 1 || m.Version > markerVersion {
-		return nil, fmt.Errorf("raftlog: %s has version %d, this program knows 1 to %d", path, m.Version, markerVersion)
-	}
-	return m, nil
+	return body, nil
 }
 
 func checksumLine(body []byte) string {
@@ -74,11 +79,16 @@ func checksumLine(body []byte) string {
 func writeMarker(dir string, m *marker) error {
 	out := *m
 	out.Version = markerVersion
-	body, err := json.Marshal(&out)
+	return writeChecked(dir, markerFile, &out)
+}
+
+// writeChecked replaces a JSON document with its checksum atomically and durably.
+func writeChecked(dir, name string, v any) error {
+	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, markerFile)
+	path := filepath.Join(dir, name)
 	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -90,6 +100,10 @@ func writeMarker(dir string, m *marker) error {
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return err
 	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ type Node struct {
 	queue      *delivery // nil on a witness
 	leases     *leases
 	promises   *promises
+	doubt      *doubt
 	trans      *transport
 	raft       *raft.Raft
 	control    *controlServer

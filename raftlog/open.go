@@ -40,6 +40,7 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 		sm:      sm,
 		members: cfg.sortedMembers(),
 		markers: &markers{dir: cfg.Dir},
+		doubt:   &doubt{dir: cfg.Dir},
 		signals: make(chan raft.Observation, 1),
 		kick:    make(chan struct{}, 1),
 		slots:   make(chan struct{}, maxProposals),
@@ -99,6 +100,9 @@ func (n *Node) openDisk() error {
 	if n.vote, err = logstore.OpenVote(n.cfg.Dir, n.cfg.LogFS); err != nil {
 		return err
 	}
+	if err = n.doubt.read(); err != nil {
+		return errors.Join(err, n.vote.Close())
+	}
 	n.store, err = logstore.Open(logstore.Options{
 		Dir:           n.cfg.Dir,
 		Kind:          n.cfg.LogKind,
@@ -114,6 +118,7 @@ func (n *Node) openDisk() error {
 		OnStore:       n.appended,
 		OnTruncate:    n.truncated,
 		OnFailure:     n.fail,
+		OnDamage:      n.damagedLog,
 		Logger:        newBridge(n.log),
 	})
 	if err == nil {
@@ -163,13 +168,19 @@ func (n *Node) recoverMarker() error {
 	if m, err = n.settleInstall(m); err != nil {
 		return err
 	}
+	if err := n.excuse(m); err != nil {
+		return err
+	}
 	first, _ := n.store.FirstIndex() // these two read memory and never fail
 	last, _ := n.store.LastIndex()
+	if err := n.checkVote(last); err != nil {
+		return err
+	}
 	if m != nil {
 		n.markers.mu.index = Index(m.Index)
 		n.fsm.watermark.Store(m.Watermark)
 		n.fsm.dataMark.Store(m.DataMark)
-		if m.Index > last && !m.excuses(m.Index, last) {
+		if m.Index > last && !n.doubt.is() && !m.excuses(m.Index, last) {
 			return fmt.Errorf("%w: the log in %s ends at %d, but %d was applied: the log was lost", ErrCorrupt, n.cfg.Dir, last, m.Index)
 		}
 	} else if first > 1 {
@@ -200,10 +211,27 @@ func (n *Node) recoverMarker() error {
 	return nil
 }
 
+// checkVote refuses a stable store that is older than the log: a vote may be lost
+// with what it lacks.
+func (n *Node) checkVote(last uint64) error {
+	of, ok := n.store.Term(last)
+	if !ok {
+		return nil
+	}
+	term, err := n.vote.GetUint64([]byte("CurrentTerm"))
+	if err != nil && err.Error() != "not found" {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	if term < of {
+		return fmt.Errorf("%w: the stable store in %s is of term %d, the log's last entry is of term %d: this node may have forgotten a vote; replace it by a new one", ErrCorrupt, n.cfg.Dir, term, of)
+	}
+	return nil
+}
+
 // checkState holds the state against the log.
 func (n *Node) checkState(m *marker, first, last uint64) error {
 	durable, term := n.sm.Durable()
-	if uint64(durable) > last && !m.excuses(uint64(durable), last) {
+	if uint64(durable) > last && !n.doubt.is() && !m.excuses(uint64(durable), last) {
 		return fmt.Errorf("%w: the log in %s ends at %d, but the state is of %d: the log was lost, or belongs to another state", ErrCorrupt, n.cfg.Dir, last, durable)
 	}
 	if uint64(durable)+1 < first {
@@ -251,7 +279,7 @@ func (n *Node) openRaft() error {
 		return fail(err)
 	}
 	n.wireTransport()
-	r, err := raft.NewRaft(c, n.fsm, timedLog{n.store, n.stalls}, timedVote{n.vote, n.stalls}, n.markers, n.trans)
+	r, err := raft.NewRaft(c, n.fsm, timedLog{n.store, n.stalls}, soundVote{timedVote{n.vote, n.stalls}, n.doubt}, n.markers, n.trans)
 	if err != nil {
 		return fail(fmt.Errorf("raftlog: %w", err))
 	}
@@ -268,6 +296,7 @@ func (n *Node) openRaft() error {
 func (n *Node) wireTransport() {
 	n.trans.term, n.trans.leads, n.trans.stalled = n.Term, n.leads, n.stalls.silent.Load
 	n.trans.reached = n.reached
+	n.trans.doubtful = n.doubt.is
 	n.trans.campaigning = func(t Term) bool { return n.raft.State() == raft.Candidate && n.Term() <= t }
 	n.trans.transferTerm = func() Term { return Term(n.transferTerm.Load()) }
 	n.trans.transferring = n.transferring.Load
@@ -292,6 +321,10 @@ func (n *Node) bootstrap(c *raft.Config) error {
 		return fmt.Errorf("raftlog: %w", err)
 	}
 	if last, _ := n.store.LastIndex(); exists && (last > 0 || n.markers.now() != nil) {
+		return nil
+	}
+	if n.doubt.is() {
+		n.cfg.Join = true // a leader sends the first entry too
 		return nil
 	}
 	fresh, err := n.vote.Fresh()
@@ -323,6 +356,9 @@ func (n *Node) beginMembers() error {
 	if err := n.membership.begin(n.store, n.markers.now()); err != nil {
 		return err
 	}
+	if err := n.alone(); err != nil {
+		return err
+	}
 	if name, ok := n.membership.unknown(); ok && !n.cfg.Join { // who joins reads old news first
 		return fmt.Errorf("raftlog: the role of member %q in the log of %s is not known", name, n.cfg.Dir)
 	}
@@ -334,6 +370,7 @@ func (n *Node) start() {
 	n.control = newControlServer(n.cfg.Net.Listener(StreamControl), n.answer)
 	n.raft.RegisterObserver(raft.NewObserver(n.signals, false, nil))
 	n.refresh()
+	n.cfg.Metrics.LogDamaged(n.doubt.is())
 	n.started.Store(true)
 	n.trans.start()
 	n.control.start()

@@ -14,6 +14,7 @@ type Survivor struct {
 	Last    Index // its last entry
 	Term    Term  // of that entry
 	Members Configuration
+	Damaged string // what was wrong with the log; empty if nothing was
 }
 
 // Recover makes a stopped data node, of which cfg has what Open needs, the only
@@ -40,7 +41,10 @@ func Recover(cfg Config, apply bool) (s Survivor, err error) {
 	if s, err = survivor(&cfg, store); err != nil || !apply {
 		return s, err
 	}
-	return s, appendAlone(&cfg, vote, store, s)
+	if err := appendAlone(&cfg, vote, store, s); err != nil || s.Damaged == "" {
+		return s, err
+	}
+	return s, (&doubt{dir: cfg.Dir}).end()
 }
 
 // survivor reads what the log says.
@@ -51,6 +55,13 @@ func survivor(cfg *Config, store *logstore.Store) (s Survivor, err error) {
 	}
 	term, _ := store.Term(last)
 	s.Last, s.Term = Index(last), Term(term)
+	damaged, err := recoverable(cfg.Dir, last)
+	if err != nil {
+		return s, err
+	}
+	if damaged != nil {
+		s.Damaged = damaged.Reason
+	}
 	mark, err := readMarker(cfg.Dir)
 	if err != nil {
 		return s, err

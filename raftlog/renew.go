@@ -72,7 +72,7 @@ func (n *Node) renew() {
 	}
 	_, leader := n.raft.LeaderWithID()
 	k := n.link(string(leader))
-	if k == nil || k.peer.Role != RoleData || n.promises.starting() > 0 {
+	if k == nil || k.peer.Role != RoleData || n.promises.starting() > 0 || n.doubt.is() {
 		return
 	}
 	p, epoch, ok := n.leases.request()

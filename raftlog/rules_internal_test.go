@@ -15,7 +15,7 @@ func newWire(clock Clock, p *promises) *transport {
 		name: "b", promises: p, log: slog.New(slog.DiscardHandler), closing: make(chan struct{}),
 		timing: Timing{Promise: testPromise, ElectionTimeout: time.Second},
 		term:   func() Term { return 7 }, reached: func(string, Term) {},
-		stalled: func() bool { return false }, campaigning: func(Term) bool { return true },
+		stalled: func() bool { return false }, doubtful: func() bool { return false }, campaigning: func(Term) bool { return true },
 		leads: func(Term) bool { return true }, transferTerm: func() Term { return 0 },
 	}
 	t.mu.late, t.mu.strange = map[string]bool{}, map[string]bool{}

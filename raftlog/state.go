@@ -110,6 +110,7 @@ func (n *Node) observer() {
 		case <-n.signals:
 		case <-n.kick:
 		case <-tick.C:
+			n.fillDoubt()
 			n.watchdog()
 		case <-n.ctx.Done():
 			return

@@ -19,7 +19,8 @@ type Status struct {
 	Watermark Index // every member holds the log up to here, data nodes as state
 	DataMark  Index // every data node is durable up to here
 	LogBytes  uint64
-	Stalled   error // why this node stands aside; nil if its disk answers
+	Damaged   string // why this node does not vote now: damage in its log; empty if it is sound
+	Stalled   error  // why this node stands aside; nil if its disk answers
 	Lease     LeaseStatus
 	Peers     []PeerStatus // by name
 
@@ -115,6 +116,7 @@ func (n *Node) Status() Status {
 		Watermark: Index(n.fsm.watermark.Load()),
 		DataMark:  Index(n.fsm.dataMark.Load()),
 		LogBytes:  own.LogBytes,
+		Damaged:   n.doubt.reason(),
 		Stalled:   n.Stalled(),
 		Lease:     n.leases.status(),
 	}
@@ -179,7 +181,7 @@ func (n *Node) self() pong {
 		Promise:   n.cfg.Timing.Promise.Truncate(time.Microsecond),
 	}
 	p.Stalled = n.Stalled() != nil
-	p.Barred = n.cfg.Role != RoleData || n.stalled() || n.promises.barred(n.cfg.Name, t) > 0
+	p.Barred = n.cfg.Role != RoleData || n.stalled() || n.doubt.is() || n.promises.barred(n.cfg.Name, t) > 0
 	p.Ready = p.Leader && Term(n.readyTerm.Load()) == t && !p.Stalled
 	if n.sm != nil {
 		p.Applied = n.sm.Applied()

@@ -58,6 +58,7 @@ type transport struct {
 	transferTerm func() Term               // the term in which a transfer may end; 0 for none
 	reached      func(peer string, t Term) // told of another member's current term
 	stalled      func() bool               // rule R13: this node is silent
+	doubtful     func() bool               // rule M3: this node has no vote now
 	caughtUp     func(peer string)
 	lazily       func(peer string, req *raft.AppendEntriesRequest) // waits while entries are not urgent
 	listed       func(peer string) bool                            // it is a member
@@ -96,6 +97,7 @@ func newTransport(c *Config, l *slog.Logger, p *promises, ls *leases) *transport
 		metrics:  c.Metrics,
 		arrived:  make(chan raft.RPC),
 		inbound:  make(chan raft.RPC),
+		doubtful: func() bool { return false },
 		started:  make(chan struct{}),
 		closing:  make(chan struct{}),
 	}

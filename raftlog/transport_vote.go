@@ -21,8 +21,9 @@ func (t *transport) receiveVote(rpc *raft.RPC, req *raft.RequestVoteRequest) boo
 	}
 	candidate := string(req.ID)
 	t.reached(candidate, Term(req.Term))
-	// raft would raise its term, and depose a leader that is well.
-	if t.promises.blocksVote(candidate) > 0 {
+	// raft would raise its term, and depose a leader that is well. Who may lack what it
+	// acknowledged has no vote at all (Lemma 16 of docs/consistency.md).
+	if t.doubtful() || t.promises.blocksVote(candidate) > 0 {
 		rpc.Respond(refusal, nil)
 		return false
 	}
@@ -66,7 +67,7 @@ func (t *transport) receivePreVote(rpc *raft.RPC, req *raft.RequestPreVoteReques
 	if t.gate != nil {
 		t.gate.campaign(req.LastLogTerm, req.LastLogIndex)
 	}
-	if t.promises.blocksVote(string(req.ID)) > 0 {
+	if t.doubtful() || t.promises.blocksVote(string(req.ID)) > 0 {
 		rpc.Respond(refusal, nil)
 		return false
 	}
@@ -77,7 +78,7 @@ func (t *transport) receivePreVote(rpc *raft.RPC, req *raft.RequestPreVoteReques
 // by it that this node is let off its promise (rule R6). A witness takes none.
 func (t *transport) receiveTimeoutNow(rpc *raft.RPC, req *raft.TimeoutNowRequest) bool {
 	s, err := t.readHeader(&req.RPCHeader)
-	if err != nil || t.gate != nil || s.term != t.term() || t.promises.starting() > 0 || t.stalled() {
+	if err != nil || t.gate != nil || s.term != t.term() || t.promises.starting() > 0 || t.stalled() || t.doubtful() {
 		rpc.Respond(&raft.TimeoutNowResponse{}, errRefused)
 		return false
 	}
@@ -151,7 +152,7 @@ func (t *transport) campaign(term Term, ask func() (done bool, err error)) error
 	for {
 		// Lemma 1 of docs/consistency.md: raft has raised its term before it comes
 		// here, so that what it promises from now on is to later leaders.
-		if t.promises.blocksCampaign(t.name) == 0 && !t.stalled() {
+		if t.promises.blocksCampaign(t.name) == 0 && !t.stalled() && !t.doubtful() {
 			if done, err := ask(); done || err != nil {
 				return err
 			}

@@ -120,6 +120,7 @@ func (n *node) memberStatus(m rosterMember, log raftlog.Status) memberStatus {
 	if m.Name == n.cfg.Node {
 		s.Answers, s.Term, s.DiskStalled = true, uint64(log.State.Term), log.Stalled != nil
 		s.Commit, s.Applied, s.Last = uint64(log.Commit), uint64(log.Applied), uint64(log.Last)
+		s.LogDamaged = log.Damaged != ""
 		return s
 	}
 	for _, p := range log.Peers {

@@ -101,6 +101,10 @@ func lostMembers(c raftlog.Configuration, self string) (names []string) {
 
 // recoverWarning says what is at stake, truly.
 func recoverWarning(cfg *config, s raftlog.Survivor, lost []string) string {
+	damaged := ""
+	if s.Damaged != "" {
+		damaged = "- The log of this node was damaged, and is sound up to that entry only: " + s.Damaged + "\n"
+	}
 	names := strings.Join(lost, " and ")
 	return fmt.Sprintf(`Node %[1]s of cluster %[2]s has the log up to entry %[3]d, of term %[4]d.
 It would go on alone from there, without %[5]s.
@@ -109,11 +113,11 @@ It would go on alone from there, without %[5]s.
   when two of three have it. If this node was up and in sync until it lost the others, it has everything. If it
   was down, cut off or behind before, the changes since then are only on the lost machines: bring one of them
   back, if there is any way, instead of this.
-- Changes at the end of this log that nobody was told about become done.
+%[6]s- Changes at the end of this log that nobody was told about become done.
 - %[5]s must never run again with their old directories. This node's cluster gets a new id, and refuses them for
   ever; one of them that reaches this node learns it and ends for good. But two of them that run and do not reach
   it are a quorum of the old cluster and would serve the old volume beside this one. Wipe their disks.
-`, cfg.Node, cfg.Cluster, s.Last, s.Term, names)
+`, cfg.Node, cfg.Cluster, s.Last, s.Term, names, damaged)
 }
 
 // word checks that the operator means it.

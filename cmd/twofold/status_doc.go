@@ -137,6 +137,9 @@ type memberStatus struct {
 	InSync   bool   `json:"in_sync"`
 	// DiskStalled says that it stands aside because its disk does not answer.
 	DiskStalled bool   `json:"disk_stalled"`
+	// LogDamaged says that it has no vote until a leader has filled its log again, which
+	// was damaged. Only the member itself says so.
+	LogDamaged bool `json:"log_damaged,omitempty"`
 	Problem     string `json:"problem,omitempty"` // why it does not answer
 }
 
@@ -180,12 +183,14 @@ func (s *clusterStatus) judge() {
 		switch {
 		case !m.Answers:
 			s.problem("%s does not answer%s", m.Name, because(m.Problem))
+		case m.LogDamaged:
+			s.problem("the log of %s was damaged: it has no vote until a leader has filled it again; start the other members, and if they are lost for good, see twofold recover", m.Name)
 		case m.DiskStalled:
 			s.problem("the disk of %s does not answer: it stands aside until it does", m.Name)
 		case !m.InSync:
 			s.problem("%s is %d entries behind", m.Name, m.Behind)
 		}
-		if m.Answers && m.Voter && !m.DiskStalled {
+		if m.Answers && m.Voter && !m.DiskStalled && !m.LogDamaged {
 			answering++
 		}
 	}

@@ -108,8 +108,8 @@ func TestDamage_AnyByte(t *testing.T) {
 		files string
 		step  int64
 	}{
-		{logstore.WAL, "wal/*.wal", 61},
-		{logstore.WAL, "wal/wal-meta.db", 101},
+		{logstore.WAL, "wal/*.wal", 211},
+		{logstore.WAL, "wal/wal-meta.db", 203},
 		{logstore.Bolt, "log.db", 613},
 	} {
 		t.Run(string(c.kind)+" "+filepath.Ext(c.files), func(t *testing.T) {

@@ -12,7 +12,7 @@
 //
 // StoreLogs returns after the entries are synced, whichever kind is chosen.
 // After the first failed write nothing is accepted any more and the error is
-// reported once through [Options.OnFailure]: what a failed write or sync left
+// reported once through [Options.OnFailure], as is damage that is met when an entry is read: what a failed write or sync left
 // on disk is unknown, so the process has to end and recover.
 //
 // DeleteRange of the end of the log (a follower drops a suffix that conflicts
@@ -31,6 +31,11 @@
 //
 // The store never calls itself monotonic, although the WAL is: hashicorp/raft
 // would then delete a whole log after a snapshot was installed.
+//
+// Open tells an unfinished write at the end of the log, which it cuts, from damage
+// (tail.go). Damage is told of through [Options.OnDamage] before what is sound takes the
+// place of the log; the rest stays under DIR/wal.damaged or DIR/log.db.damaged until
+// [Store.Forget].
 //
 // # Kinds
 //
@@ -62,6 +67,6 @@
 //
 // # Format
 //
-// DIR/wal or DIR/log.db holds the log, DIR/stable.db term and vote. The record
+// Every entry is stored with a checksum, and masked: seal.go. DIR/wal or DIR/log.db holds the log, DIR/stable.db term and vote. The record
 // "Vote" is the term, 8 bytes big-endian, followed by the candidate's address.
 package logstore

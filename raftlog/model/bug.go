@@ -77,4 +77,9 @@ const (
 	// Lemma 15.
 	BugApplyUncommitted // an entry is applied before it is known to be committed.
 	BugVoteForgotten    // A5: a vote is lost in a crash.
+
+	// Lemma 16.
+	BugDamagedVotes // M3: a node whose log was damaged votes at once.
+	BugDamagedEarly // M3: it votes as soon as its log ends in the term that the damage was found in.
+	BugDamagedAsks  // M3: it asks for a read lease at once.
 )

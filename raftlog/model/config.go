@@ -10,6 +10,8 @@ type Config struct {
 	// Terms, Entries, Messages, Changes and Crashes bound how far a run goes: the highest term (3 at most), the longest log (4 at
 	// most), the messages on their way at once (4 at most), the changes that clients ask for, and the restarts.
 	Terms, Entries, Messages, Changes, Crashes uint8
+	// Damages bounds how often a log loses its end, in a restart.
+	Damages uint8
 	// DelayAcks, DelayVotes and DelayAsks let time pass between a request and its answer (for asks: before the leader has the
 	// request). Without them the second half of the round trip takes no time, or is lost.
 	DelayAcks, DelayVotes, DelayAsks bool
@@ -52,7 +54,7 @@ func (c *cluster) initial() []state {
 	}
 	s.n[first].role = leader
 	s.elected = 1 << 1
-	s.ops, s.crashes, s.transfer = c.Changes, c.Crashes, c.Transfers
+	s.ops, s.crashes, s.damages, s.transfer = c.Changes, c.Crashes, c.Damages, c.Transfers
 	if c.Slow {
 		s.slow = 1<<nodes - 1
 	}

@@ -16,6 +16,7 @@ func (x *expand) elections(p uint8) {
 		}
 		x.do(event{evStepDown, p, 0, 0}, func(s *state) bool { x.c.become(s, p, follower); return true })
 	}
+	x.damage(p)
 	if x.s.crashes > 0 {
 		x.do(event{evRestart, p, 0, 0}, func(s *state) bool { x.c.restart(s, p); return true })
 	}
@@ -33,7 +34,7 @@ func (s *state) promises(p, forWhom uint8) bool {
 // lost. forced is a campaign by TimeoutNow.
 func (c *cluster) campaign(s *state, p, q uint8, forced bool) bool {
 	n := &s.n[p]
-	if n.term >= c.Terms || n.hold > 0 || s.promises(p, p) && c.Bug != BugCampaignInPromise {
+	if n.term >= c.Terms || n.hold > 0 || c.noVote(n) || s.promises(p, p) && c.Bug != BugCampaignInPromise {
 		return false
 	}
 	c.adopt(s, p, n.term+1)
@@ -71,7 +72,7 @@ func (c *cluster) become(s *state, p, role uint8) {
 // restart forgets what is not on disk. The state machine may fall back to its last flush, here to nothing.
 func (c *cluster) restart(s *state, p uint8) {
 	old := s.n[p]
-	s.n[p] = node{term: old.term, voted: old.voted, log: old.log, hold: c.Promise, asked: old.asked, returned: old.asked}
+	s.n[p] = node{term: old.term, voted: old.voted, log: old.log, hold: c.Promise, asked: old.asked, returned: old.asked, doubt: old.doubt}
 	if c.Bug == BugNoStartWait {
 		s.n[p].hold = 0
 	}
@@ -93,6 +94,9 @@ func (c *cluster) askedForVote(s *state, m message) bool {
 		}
 		m.n |= 2
 		return s.send(int(c.Messages), m)
+	}
+	if c.noVote(&s.n[p]) {
+		return true
 	}
 	c.adopt(s, p, m.term)
 	n := &s.n[p]

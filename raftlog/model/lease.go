@@ -22,7 +22,7 @@ func (x *expand) leases(p uint8) {
 // ask asks the leader for a read lease: its length counts from now. Nobody holds a lease in the wait of R2.
 func (c *cluster) ask(s *state, p, q uint8) bool {
 	n := &s.n[p]
-	if n.hold > 0 || c.Requests > 0 && n.asked == c.Requests {
+	if n.hold > 0 || n.doubt != 0 && c.Bug != BugDamagedAsks || c.Requests > 0 && n.asked == c.Requests {
 		return false
 	}
 	if c.Requests > 0 {

@@ -32,7 +32,12 @@ var searches = map[string]model.Config{
 	"reads":    with(base, func(c *model.Config) { c.Reads, c.DelayApply, c.Terms, c.Entries = true, true, 1, 1 }),
 	"index":    with(base, func(c *model.Config) { c.Index, c.Promise, c.Margin, c.Messages = true, 1, 0, 1 }),
 	"witness":  with(base, func(c *model.Config) { c.WitnessLeads = true }),
-	"terms":    with(base, func(c *model.Config) { c.Terms, c.Messages = 3, 1 }),
+	"damage":   with(base, func(c *model.Config) { c.Damages, c.Messages = 1, 1 }),
+	"late":     with(base, func(c *model.Config) { c.Damages, c.DelayAcks, c.Promise, c.Margin = 1, true, 1, 0 }),
+	"early": with(base, func(c *model.Config) {
+		c.Damages, c.Messages, c.Changes, c.Entries, c.Promise, c.Margin = 1, 1, 2, 3, 1, 0
+	}),
+	"terms": with(base, func(c *model.Config) { c.Terms, c.Messages = 3, 1 }),
 }
 
 // wideSearches are for an hour in which nobody waits.
@@ -46,6 +51,7 @@ var wideSearches = map[string]model.Config{
 	"delays":     with(base, func(c *model.Config) { c.DelayAcks, c.DelayVotes, c.DelayAsks = true, true, true }),
 	"reads":      with(base, func(c *model.Config) { c.Reads, c.DelayApply, c.Messages = true, true, 1 }),
 	"drift":      with(base, func(c *model.Config) { c.Slow, c.Messages = true, 1 }),
+	"damage":     with(base, func(c *model.Config) { c.Damages, c.Messages, c.Terms = 1, 1, 3 }),
 	"long":       with(base, func(c *model.Config) { c.Promise, c.Messages = 5, 1 }),
 }
 
@@ -90,6 +96,9 @@ var planted = []struct {
 	{model.BugReturnTakesOldGrant, "ReturnTakesOldGrant", "return"},
 	{model.BugApplyUncommitted, "ApplyUncommitted", "leases"},
 	{model.BugVoteForgotten, "VoteForgotten", "restart"},
+	{model.BugDamagedVotes, "DamagedVotes", "damage"},
+	{model.BugDamagedEarly, "DamagedEarly", "early"},
+	{model.BugDamagedAsks, "DamagedAsks", "damage"},
 }
 
 // TestModel_Finds demands a violation for each rule that is taken out.

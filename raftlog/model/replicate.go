@@ -95,6 +95,7 @@ func (c *cluster) appended(s *state, m message) bool {
 		}
 		n.commit = max(n.commit, m.n)
 		ack.n = m.log.len()
+		c.fill(n)
 	}
 	return c.answer(s, m.kind, ack)
 }

@@ -28,6 +28,7 @@ type state struct {
 	elected  uint8   // bit T: term T had a leader
 	ops      uint8   // how many more changes clients will ask for
 	crashes  uint8
+	damages  uint8
 	slow     uint8 // bit p: the clock of p may still fall behind by one tick
 	transfer uint8 // how many more transfers may begin
 	read     read
@@ -49,6 +50,8 @@ type node struct {
 	promLeft  uint8 // for how long still,
 	promAllow uint8 // and 1 + the candidate that a transfer excepts from it
 	hold      uint8 // what is left of the wait of R2
+	doubt     uint8 // M3, on disk: the term in which the log was found damaged, 0 if it is sound;
+	told      uint8 // and 1 + how long the leader of that term has said its log is since
 
 	match  uint8 // as leader, data nodes only: what the other data node has acknowledged in this term
 	lease  uint8 // as leader: what is left of the lease of R3

@@ -12,6 +12,8 @@ const (
 	evLearn
 	evStepDown
 	evRestart
+	evDamage
+	evTold
 	evChange
 	evAppend
 	evHeartbeat
@@ -189,7 +191,7 @@ var messageNames = [...]string{
 }
 
 var eventNames = [...]string{
-	evCampaign: "asks for the vote of", evLearn: "learns of a later term", evStepDown: "steps down", evRestart: "crashes and starts", evChange: "appends a change",
+	evCampaign: "asks for the vote of", evLearn: "learns of a later term", evStepDown: "steps down", evRestart: "crashes and starts", evDamage: "starts with a damaged log", evTold: "learns the end of the log of", evChange: "appends a change",
 	evAppend: "sends AppendEntries to", evHeartbeat: "sends a heartbeat to", evApply: "applies an entry and answers", evAckEarly: "answers before it applies",
 	evAsk: "asks for a read lease", evNoteGrant: "notes the grant", evReturn: "returns its read lease", evTransfer: "begins to hand over to",
 	evAllow: "sends the permission to vote to", evTimeout: "sends TimeoutNow to", evRenew: "gives up handing over",

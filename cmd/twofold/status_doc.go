@@ -136,11 +136,11 @@ type memberStatus struct {
 	Behind   uint64 `json:"behind"` // committed entries that it has not applied, or on a witness not stored
 	InSync   bool   `json:"in_sync"`
 	// DiskStalled says that it stands aside because its disk does not answer.
-	DiskStalled bool   `json:"disk_stalled"`
+	DiskStalled bool `json:"disk_stalled"`
 	// LogDamaged says that it has no vote until a leader has filled its log again, which
 	// was damaged. Only the member itself says so.
-	LogDamaged bool `json:"log_damaged,omitempty"`
-	Problem     string `json:"problem,omitempty"` // why it does not answer
+	LogDamaged bool   `json:"log_damaged,omitempty"`
+	Problem    string `json:"problem,omitempty"` // why it does not answer
 }
 
 // volumeStatus is the volume as the answering node has it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -300,5 +301,24 @@ func TestDamage_RefusedUnheard(t *testing.T) {
 	}
 	if out := reopen(t, o, want); out.told == nil || out.last != 20 {
 		t.Errorf("%+v", out)
+	}
+}
+
+// A stable store that is damaged is refused, with what to do: a vote may be forgotten.
+func TestDamage_StableStore(t *testing.T) {
+	t.Parallel()
+	for _, page := range []int64{0, 1} {
+		dir := t.TempDir()
+		v, err := logstore.OpenVote(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(v.SetUint64([]byte("CurrentTerm"), 3), v.Close()); err != nil {
+			t.Fatal(err)
+		}
+		flip(t, filepath.Join(dir, "stable.db"), page*int64(os.Getpagesize())+66, 1)
+		if _, err := logstore.OpenVote(dir, nil); !errors.Is(err, logstore.ErrDamaged) || !strings.Contains(err.Error(), "replace it") {
+			t.Errorf("page %d: %v", page, err)
+		}
 	}
 }

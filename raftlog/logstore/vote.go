@@ -60,6 +60,9 @@ func OpenVote(dir string, fsys FS) (v *Vote, err error) {
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("logstore: %s is in use by another process", dir)
 	}
+	if errors.Is(err, ErrDamaged) {
+		return nil, fmt.Errorf("%w: this node may have forgotten a vote: replace it by a new one", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("logstore: opening the stable store in %s: %w", dir, err)
 	}

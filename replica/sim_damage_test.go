@@ -18,14 +18,14 @@ var simStreams = [][]raftlog.StreamKind{nil, {raftlog.StreamRaft}, {raftlog.Stre
 // may stay so while the next thing happens.
 func (s *sim) damage(n int) {
 	for range n {
-		s.sleep(600)
+		s.sleep(s.shape.breath)
 		s.count.faults++
-		victim := simNames[s.rng.IntN(3)]
+		victim := s.victim()
 		from, to := victim, simNames[s.rng.IntN(3)]
 		if s.rng.IntN(2) == 0 {
 			from, to = to, from
 		}
-		switch s.rng.IntN(14) {
+		switch s.rng.IntN(20) {
 		case 0:
 			s.net.Hold(from, to, simStreams[s.rng.IntN(3)]...)
 		case 1:
@@ -50,9 +50,48 @@ func (s *sim) damage(n int) {
 			s.pause(victim)
 		case 11:
 			s.rates()
+		case 12:
+			s.holdMessages(from, to)
+		case 13, 14, 15, 16, 17:
+			s.aimed()
 		default:
 			s.heal()
 		}
+	}
+}
+
+// victim is the leader in half of the cases: most of what can go wrong does so
+// there.
+func (s *sim) victim() string {
+	if lead := s.lead(); lead != "" && s.rng.IntN(2) == 0 {
+		return lead
+	}
+	return simNames[s.rng.IntN(3)]
+}
+
+// lead returns who leads now; empty for nobody.
+func (s *sim) lead() string {
+	for _, name := range simNames {
+		if n := s.pair.nodes[name]; n != nil {
+			if st, _ := n.Watch(); st.Ready {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// lasts waits for up to so many milliseconds, in a short simulation less.
+func (s *sim) lasts(ms int) { s.sleep(1 + int(s.shape.part*float64(ms))) }
+
+// holdMessages keeps one kind of raft's messages, or the answers to it, so that what
+// is said later is heard earlier.
+func (s *sim) holdMessages(from, to string) {
+	kind := rafttest.Message(s.rng.IntN(int(rafttest.RequestPreVote) + 1))
+	if s.rng.IntN(2) == 0 {
+		s.net.HoldMessages(from, to, kind)
+	} else {
+		s.net.HoldAnswers(from, to, kind)
 	}
 }
 
@@ -74,7 +113,7 @@ func (s *sim) up(name string) bool { return s.pair.nodes[name] != nil }
 // restart crashes a node, and starts it again after a while.
 func (s *sim) restart(name string) {
 	s.crash(name)
-	s.sleep([]int{50, 1500}[s.rng.IntN(2)]) // a restart within the length of a promise matters most
+	s.lasts([]int{50, 1500}[s.rng.IntN(2)]) // a restart within the length of a promise matters most
 	s.mustOpen(name)
 }
 
@@ -91,14 +130,14 @@ func (s *sim) crashAtStep(name string) {
 // hang has a node's log stop to answer for a while.
 func (s *sim) hang(name string) {
 	s.logs[name].Hang()
-	s.sleep(3000)
+	s.lasts(3000)
 	s.logs[name].Answer()
 }
 
 // pause stops a process for a while.
 func (s *sim) pause(name string) {
 	s.stopProcess(name)
-	s.sleep(2000)
+	s.lasts(2000)
 	s.resumeProcess(name)
 }
 
@@ -127,10 +166,10 @@ func (s *sim) rates() {
 // blackout takes the power from all nodes at once.
 func (s *sim) blackout() {
 	s.crash(simNames...)
-	s.sleep(500)
+	s.lasts(500)
 	for _, name := range simNames {
 		s.mustOpen(name)
-		s.sleep(100)
+		s.lasts(100)
 	}
 }
 
@@ -138,7 +177,7 @@ func (s *sim) stopStart(name string) {
 	s.offer(name, nil)
 	s.referee.knows(name, nil)
 	s.stop(name)
-	s.sleep(1000)
+	s.lasts(1000)
 	s.mustOpen(name)
 }
 
@@ -158,7 +197,7 @@ func (s *sim) transfer() {
 		_ = n.TransferLeadership(ctx, to) // It may well fail.
 		cancel()
 		if hold {
-			s.sleep(400)
+			s.lasts(400)
 			s.net.Release(name, held, raftlog.StreamRaft)
 		}
 	}
@@ -170,6 +209,10 @@ func (s *sim) heal() {
 	for _, from := range simNames {
 		for _, to := range simNames {
 			s.net.Release(from, to)
+			for kind := range rafttest.RequestPreVote + 1 {
+				s.net.ReleaseMessages(from, to, kind)
+				s.net.ReleaseAnswers(from, to, kind)
+			}
 			s.net.Heal(from, to)
 			s.net.Delay(from, to, time.Duration(s.rng.IntN(2000))*time.Microsecond)
 		}

@@ -75,8 +75,9 @@ func TestSimulation_Matrix(t *testing.T) {
 // simulateCase runs one combination, and tells what was wrong.
 func simulateCase(t *testing.T, c matrixCase, seed uint64) []string {
 	tb := &simTB{TB: t}
+	dir := ramDir(t)
 	synctest.Test(t, func(t *testing.T) {
-		s := newSim(tb, t.TempDir(), seed, noPlant)
+		s := newSim(tb, dir, seed, longShape, noPlant)
 		defer s.close()
 		defer recoverAborted()
 		for _, name := range simNames {

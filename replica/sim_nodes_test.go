@@ -3,6 +3,7 @@ package replica_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -154,7 +155,13 @@ func (s *sim) finish() {
 	s.ready()
 	s.clients.readAll()
 	s.clients.check()
-	s.sameDigest()
+	s.await("a", func(_ context.Context, a *replica.Store) error {
+		if x, y := a.Applied(), s.pair.stores["b"].Applied(); x != y {
+			return fmt.Errorf("applied index %d at a, %d at b", x, y)
+		}
+		return nil
+	})
+	s.sameDigest() // which reads all, again and again until both are as far
 }
 
 // close stops what runs. Goroutines that are left would keep the bubble open.

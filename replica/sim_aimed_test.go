@@ -15,7 +15,7 @@ func (s *sim) aimed() {
 	if lead == "" || lead == "w" {
 		return
 	}
-	ways := []func(lead, follower string){s.usurp, s.abandon, s.stepDown, s.lateTransfer, s.transferToStarter}
+	ways := []func(lead, follower string){s.usurp, s.abandon, s.stepDown, s.isolate, s.lateTransfer, s.transferToStarter}
 	ways[s.rng.IntN(len(ways))](lead, other(lead))
 	if s.rng.IntN(3) > 0 {
 		s.heal()
@@ -47,6 +47,19 @@ func (s *sim) abandon(lead, follower string) {
 		s.mustOpen(follower)
 	}
 	s.sleep(600)
+}
+
+// isolate cuts a data node off for longer than its lease lasts, while the others enter
+// a later term.
+func (s *sim) isolate(lead, follower string) {
+	victim := []string{lead, follower}[s.rng.IntN(2)]
+	s.net.Between(s.net.Hold, victim, others(victim)...)
+	if victim == follower {
+		s.crash(lead)
+		s.mustOpen(lead)
+	}
+	time.Sleep(raftlog.DefaultPromise)
+	s.sleep(500)
 }
 
 // stepDown takes the lead from a node that has committed, with the witness, what the

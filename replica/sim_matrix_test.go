@@ -5,7 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,8 +37,10 @@ var conditions = []condition{condUp, condDown, condHung, condPaused, condCutOne,
 const (
 	// matrixEvery is the part of the combinations that is simulated by default.
 	matrixEvery = 20
-	// matrixFor is how long a combination lasts, in virtual time.
-	matrixFor = 4 * time.Second
+	// matrixFor is how long a combination lasts, in virtual time, and matrixLeast how
+	// long it does once a client was served in it.
+	matrixFor   = 4 * time.Second
+	matrixLeast = 1500 * time.Millisecond
 )
 
 // matrixCase is one combination.
@@ -54,22 +59,42 @@ func TestSimulation_Matrix(t *testing.T) {
 	if *simSeed != 0 {
 		seed = *simSeed
 	}
-	t.Logf("seed %d", seed)
-	n := 0
-	for i, a := range conditions {
-		for j, b := range conditions {
-			for k, w := range conditions {
-				n++
-				if !*simMatrix && uint64(n)%matrixEvery != seed%matrixEvery {
-					continue
+	var cases []matrixCase
+	for n, c := range matrixCases() {
+		if *simMatrix || uint64(n)%matrixEvery == seed%matrixEvery {
+			cases = append(cases, c)
+		}
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(simGC))
+	begun := time.Now()
+	var next atomic.Int64
+	t.Run("cases", func(t *testing.T) {
+		for worker := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint(worker), func(t *testing.T) {
+				t.Parallel()
+				for i := next.Add(1) - 1; i < int64(len(cases)); i = next.Add(1) - 1 {
+					c := cases[i]
+					for _, p := range simulateCase(t, c, seed+uint64(i)) {
+						t.Errorf("seed %d, a %s, b %s, w %s: %s", seed+uint64(i), c.a, c.b, c.w, p)
+					}
 				}
-				c := matrixCase{a, b, w}
-				for _, p := range simulateCase(t, c, seed+uint64(i*49+j*7+k)) {
-					t.Errorf("seed %d, a %s, b %s, w %s: %s", seed, a, b, w, p)
-				}
+			})
+		}
+	})
+	t.Logf("%d combinations from seed %d in %v", len(cases), seed, time.Since(begun).Round(time.Millisecond))
+}
+
+// matrixCases returns all combinations.
+func matrixCases() []matrixCase {
+	var cases []matrixCase
+	for _, a := range conditions {
+		for _, b := range conditions {
+			for _, w := range conditions {
+				cases = append(cases, matrixCase{a, b, w})
 			}
 		}
 	}
+	return cases
 }
 
 // simulateCase runs one combination, and tells what was wrong.
@@ -175,9 +200,9 @@ func (c matrixCase) pair(well ...condition) bool {
 // served waits, and tells whether meanwhile some node ran a change and a read in
 // time.
 func (s *sim) served(d time.Duration) bool {
-	end := time.Now().Add(d)
+	begun := time.Now()
 	served := false
-	for i := 0; time.Now().Before(end); i++ {
+	for i := 0; time.Since(begun) < d && !(served && time.Since(begun) >= matrixLeast); i++ {
 		for _, name := range []string{"a", "b"} {
 			if st := s.store(name); st != nil && !served {
 				ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)

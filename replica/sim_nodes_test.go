@@ -112,9 +112,6 @@ func newSim(t testing.TB, dir string, seed uint64, shape simShape, p plant) *sim
 		s.clocks[name], s.pauses[name] = rafttest.NewClock(time.Duration(i+1)*time.Hour), &simPause{}
 		s.plug(name, logstoretest.NewDisk(), pebblevfs.NewCrashableMem())
 	}
-	if p == plantClock {
-		s.clocks["a"].SetRate(0.1)
-	}
 	if shape.apart {
 		s.rates()
 	}
@@ -136,6 +133,10 @@ func (s *sim) run(seed uint64) {
 		s.mustOpen(name)
 	}
 	s.ready()
+	if s.plant == plantClock {
+		time.Sleep(2 * raftlog.DefaultPromise) // until leases may be held
+		s.clocks["a"].SetRate(0.1)
+	}
 	s.clients.begin()
 	s.damage(s.shape.faults)
 	s.repair()

@@ -84,7 +84,7 @@ const simGC = 400
 func TestSimulation_Finds(t *testing.T) {
 	for name, p := range map[string]plant{"lie": plantLie, "twice": plantTwice, "clock": plantClock} {
 		t.Run(name, func(t *testing.T) {
-			const seeds = 100
+			const seeds = 200
 			for seed := range uint64(seeds) {
 				if _, problems := simulate(t, seed, shapeOf(seed), p); len(problems) > 0 {
 					t.Logf("seed %d: %s", seed, problems[0])

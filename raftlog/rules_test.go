@@ -213,3 +213,38 @@ func TestVisible_RestartAndRetransmit(t *testing.T) {
 		}
 	})
 }
+
+// An entry that only the leader and the witness have is kept, and nobody waits long
+// for it, however often the leader dies with it.
+func TestLeaderDies_WithAnEntryOnItAndTheWitness(t *testing.T) {
+	const times = 200
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		var want []string
+		var longest time.Duration
+		for i := range times {
+			want = append(want, number(i, i)[0])
+			c.Net.HoldMessages(lead, other, rafttest.AppendEntries)
+			mustPropose(t, c.Nodes[lead], want[i])
+			start := time.Now()
+			c.Crash(lead)
+			r.Update()
+			c.Net.ReleaseMessages(lead, other, rafttest.AppendEntries)
+			if next := c.Leader(); next != other {
+				t.Fatalf("%s leads", next)
+			}
+			longest = max(longest, time.Since(start))
+			have(t, c, other, want)
+			c.Start(lead)
+			r.Update()
+			have(t, c, lead, want)
+			lead, other = other, lead
+			holds(t, c, lead, other)
+		}
+		if longest > time.Second {
+			t.Errorf("a pause of %v", longest)
+		}
+		t.Logf("the longest pause: %v", longest)
+	})
+}

@@ -200,8 +200,8 @@ func (c *Cluster) Crash(name string) {
 	c.Net.Detach(name)
 	time.Sleep(time.Millisecond) // in a bubble: until its last write is done
 	c.lives++
-	dir := fmt.Sprintf("%s-%d", c.dirs[name], c.lives)
-	if err := os.CopyFS(dir, os.DirFS(c.dirs[name])); err != nil {
+	old, dir := c.dirs[name], filepath.Join(c.root, fmt.Sprintf("%s-crashed-%d", name, c.lives))
+	if err := os.CopyFS(dir, os.DirFS(old)); err != nil {
 		c.t.Fatal(err)
 	}
 	n := c.Nodes[name]
@@ -215,6 +215,9 @@ func (c *Cluster) Crash(name string) {
 		c.t.Errorf("machine of %s: %v", name, m.Err())
 	}
 	c.dirs[name] = dir
+	if err := os.RemoveAll(old); err != nil {
+		c.t.Error(err)
+	}
 }
 
 // Close closes what runs, and reports every breach of contract.

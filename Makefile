@@ -42,7 +42,7 @@ check:
 test-unit:
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 10m ./...
 	$(GO) test -timeout 6m ./raftlog/model ./replica/state
-	$(GO) test -timeout 6m -run '^TestLeaderDies' ./raftlog
+	$(GO) test -timeout 6m -run '^TestLeaderDies' ./raftlog -deaths 200
 	$(GO) test -timeout 6m -run '^TestSimulation' ./replica -sim.matrix -sim.seeds 3000 -sim.for 90s
 
 # The model's larger bounds: some minutes and gigabytes.

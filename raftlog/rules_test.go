@@ -1,6 +1,7 @@
 package raftlog_test
 
 import (
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,9 @@ import (
 	"twofold/raftlog"
 	"twofold/raftlog/rafttest"
 )
+
+// deaths is smaller by default than it is in make test, for the race detector's sake.
+var deaths = flag.Int("deaths", 20, "how many leaders die with an entry that only the witness has beside them")
 
 // slack is how much sooner than a promise after the last message was cut off its
 // holder may act: the message before it is up to two rounds old.
@@ -217,13 +221,12 @@ func TestVisible_RestartAndRetransmit(t *testing.T) {
 // An entry that only the leader and the witness have is kept, and nobody waits long
 // for it, however often the leader dies with it.
 func TestLeaderDies_WithAnEntryOnItAndTheWitness(t *testing.T) {
-	const times = 200
 	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
 		lead, other, r := leased(t, c)
 		defer r.Stop()
 		var want []string
 		var longest time.Duration
-		for i := range times {
+		for i := range *deaths {
 			want = append(want, number(i, i)[0])
 			c.Net.HoldMessages(lead, other, rafttest.AppendEntries)
 			mustPropose(t, c.Nodes[lead], want[i])

@@ -181,7 +181,7 @@
 //	rounds.run             ReadIndex    nobody waits        one round at a time
 //	propose, per proposal  Propose      outcome             its Proposal
 //	nudger, per member     Nudge        nothing to tell     one message in flight
-//	transfer               transfer     outcome             raft's transfer
+//	transfer               transfer     outcome             one transfer
 //	whileLeading           sendState    its end, lead lost  that call's context
 //
 // and those of hashicorp/raft. Open's and the others' are counted in Node.tasks;

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // TransferLeadership hands the lead to another data node. Proposals are refused
@@ -42,10 +40,9 @@ func (n *Node) TransferLeadership(ctx context.Context, to string) error {
 	return n.transfer(ctx, to)
 }
 
-// transfer runs one leadership transfer of raft at a time.
+// transfer runs one transfer at a time.
 func (n *Node) transfer(ctx context.Context, to string) error {
-	// From now on nothing is proposed, and the transport does not wait for members
-	// that are away: raft's transfer may be waiting for that very goroutine.
+	// From now on nothing is proposed.
 	if !n.transferring.CompareAndSwap(false, true) {
 		return errors.New("raftlog: a transfer is under way")
 	}
@@ -60,13 +57,10 @@ func (n *Node) transfer(ctx context.Context, to string) error {
 	}
 	select {
 	case err := <-done:
-		if errors.Is(err, raft.ErrNotLeader) {
-			return ErrNotLeader
+		if err != nil && !errors.Is(err, ErrNotLeader) {
+			err = fmt.Errorf("raftlog: transfer to %s: %w", to, err)
 		}
-		if err != nil {
-			return fmt.Errorf("raftlog: transfer to %s: %w", to, err)
-		}
-		return nil
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -74,19 +68,55 @@ func (n *Node) transfer(ctx context.Context, to string) error {
 
 // handTo is rule R6: after it no lease of the term is in force but the target's,
 // which is void as soon as it has a term of its own.
+//
+// It does not use raft's own transfer. In v1.7.3 that hands its request to the
+// goroutine that replicates to the target, through a channel of one place and
+// without an end. If one transfer has timed out over a target that hangs, and the
+// lead is lost during the next one, nobody ever takes that request: the transfer
+// counts as being in progress for good, and this process refuses every proposal in
+// every later term that it leads.
 func (n *Node) handTo(ctx context.Context, to string) error {
 	t := n.Term()
 	if !n.leads(t) {
 		return ErrNotLeader
+	}
+	last := func() bool {
+		index, _ := n.leases.acked(to, t)
+		return len(n.slots) == 0 && uint64(index) >= n.raft.LastIndex()
+	}
+	if err := n.await(ctx, t, last); err != nil {
+		return fmt.Errorf("it does not get the end of the log: %w", err)
 	}
 	if n.cfg.Role == RoleData { // nobody promises anything to a witness
 		if err := n.renounce(ctx, t, to); err != nil {
 			return err
 		}
 	}
-	n.transferTerm.Store(uint64(t))
-	defer n.transferTerm.Store(0)
-	return n.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)).Error()
+	if err := n.trans.handTo(to, t); err != nil && n.leads(t) {
+		return fmt.Errorf("it does not take the lead: %w", err)
+	}
+	if err := n.await(ctx, t, func() bool { return false }); err != nil {
+		return fmt.Errorf("it was not elected: %w", err)
+	}
+	return nil
+}
+
+// await waits until it is so, or the term is lost, for ElectionTimeout at most.
+func (n *Node) await(ctx context.Context, t Term, so func() bool) error {
+	deadline := time.Now().Add(n.cfg.Timing.ElectionTimeout)
+	for pause := barrierPause; n.leads(t) && !so(); pause = min(2*pause, n.cfg.Timing.RetryPause) {
+		if time.Now().After(deadline) {
+			return errNoAnswer
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.ctx.Done():
+			return ErrClosed
+		}
+	}
+	return nil
 }
 
 // renounce gives up the leases of the term, and then the promises that they rest

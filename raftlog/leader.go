@@ -63,7 +63,7 @@ func (n *Node) unfit() bool {
 	return ok && u.Unfit()
 }
 
-// handOver gives the lead of a witness to a data node. Raft's transfer brings
+// handOver gives the lead of a witness to a data node. The transfer brings
 // the target's log up to date first. It tries until the lead is gone: there is
 // nothing else that a leading witness could do.
 func (n *Node) handOver(t Term) {

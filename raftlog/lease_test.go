@@ -384,6 +384,34 @@ func TestTransfer_Late(t *testing.T) {
 	})
 }
 
+// Two transfers to a node that takes no entries, of which the second ends with the
+// term, keep this node from nothing when it leads again.
+func TestTransfer_TargetHangs(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		lead, other, r := leased(t, c)
+		defer r.Stop()
+		c.Net.HoldMessages(lead, other, rafttest.AppendEntries)
+		mustPropose(t, c.Nodes[lead], "by the witness")
+		if err := c.Nodes[lead].TransferLeadership(t.Context(), other); err == nil {
+			t.Fatal("handed over")
+		}
+		handed := make(chan error, 1)
+		go func() { handed <- c.Nodes[lead].TransferLeadership(t.Context(), other) }()
+		time.Sleep(10 * time.Millisecond)
+		c.Net.Between(c.Net.Hold, lead, other, "w") // nothing that is on its way fails
+		c.Eventually(5*time.Second, "the lead is lost", func() bool { s, _ := c.Nodes[lead].Watch(); return !s.IsLeader })
+		<-handed
+		c.Net.ReleaseMessages(lead, other, rafttest.AppendEntries)
+		c.Net.Between(c.Net.Release, lead, other, "w")
+		if now := c.Leader(); now != lead {
+			c.Eventually(10*time.Second, "the lead comes back", func() bool {
+				return c.Nodes[now].TransferLeadership(t.Context(), lead) == nil
+			})
+		}
+		c.Eventually(10*time.Second, "a proposal is taken", func() bool { return propose(c.Nodes[lead], "once more") == nil })
+	})
+}
+
 // A TimeoutNow that arrives in its own term, but after the transfer has failed,
 // may still work: the permission for its target is not taken back, and so no
 // lease of the term may come back.

@@ -53,7 +53,6 @@ type Node struct {
 
 	slots        chan struct{} // one per proposal in flight
 	transferring atomic.Bool
-	transferTerm atomic.Uint64 // raft may send TimeoutNow in that term
 
 	fatal  chan error // buffered for the one error
 	failed atomic.Bool

@@ -298,8 +298,6 @@ func (n *Node) wireTransport() {
 	n.trans.reached = n.reached
 	n.trans.doubtful = n.doubt.is
 	n.trans.campaigning = func(t Term) bool { return n.raft.State() == raft.Candidate && n.Term() <= t }
-	n.trans.transferTerm = func() Term { return Term(n.transferTerm.Load()) }
-	n.trans.transferring = n.transferring.Load
 	n.trans.caughtUp, n.trans.lazily = n.Nudge, n.lazily
 	n.trans.listed = n.membership.lists
 	n.trans.role = n.role

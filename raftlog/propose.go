@@ -77,8 +77,6 @@ func (n *Node) propose(frame []byte) *Proposal {
 //   - ErrNotLeader comes from the follower's and the candidate's loop, and from
 //     the leader's once it was removed, each instead of dispatchLogs: not
 //     appended.
-//   - ErrLeadershipTransferInProgress comes from the leader's loop before
-//     dispatchLogs: not appended.
 //   - ErrEnqueueTimeout comes from ApplyLog alone: not appended (no time-out is
 //     used here).
 //   - ErrLeadershipLost is for entries after dispatchLogs: unknown.
@@ -90,7 +88,6 @@ func outcome(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, raft.ErrNotLeader),
-		errors.Is(err, raft.ErrLeadershipTransferInProgress),
 		errors.Is(err, raft.ErrEnqueueTimeout):
 		return ErrNotLeader
 	}

@@ -16,7 +16,7 @@ func newWire(clock Clock, p *promises) *transport {
 		timing: Timing{Promise: testPromise, ElectionTimeout: time.Second},
 		term:   func() Term { return 7 }, reached: func(string, Term) {},
 		stalled: func() bool { return false }, doubtful: func() bool { return false }, campaigning: func(Term) bool { return true },
-		leads: func(Term) bool { return true }, transferTerm: func() Term { return 0 },
+		leads: func(Term) bool { return true },
 	}
 	t.mu.late, t.mu.strange = map[string]bool{}, map[string]bool{}
 	t.leases = newLeases(&Config{Name: "b", Role: RoleData, Clock: clock, Timing: t.timing}, p)

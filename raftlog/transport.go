@@ -51,20 +51,18 @@ type transport struct {
 	started chan struct{}
 
 	// Set before raft starts.
-	term         func() Term               // the current one
-	leads        func(Term) bool           // this node leads that term now
-	campaigning  func(Term) bool           // it is a candidate, and not beyond that term
-	transferring func() bool               // raft waits for its replication goroutines
-	transferTerm func() Term               // the term in which a transfer may end; 0 for none
-	reached      func(peer string, t Term) // told of another member's current term
-	stalled      func() bool               // rule R13: this node is silent
-	doubtful     func() bool               // rule M3: this node has no vote now
-	caughtUp     func(peer string)
-	lazily       func(peer string, req *raft.AppendEntriesRequest) // waits while entries are not urgent
-	listed       func(peer string) bool                            // it is a member
-	role         func(peer string) Role
-	sendState    func(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
-	gate         *gate // nil on a data node
+	term        func() Term               // the current one
+	leads       func(Term) bool           // this node leads that term now
+	campaigning func(Term) bool           // it is a candidate, and not beyond that term
+	reached     func(peer string, t Term) // told of another member's current term
+	stalled     func() bool               // rule R13: this node is silent
+	doubtful    func() bool               // rule M3: this node has no vote now
+	caughtUp    func(peer string)
+	lazily      func(peer string, req *raft.AppendEntriesRequest) // waits while entries are not urgent
+	listed      func(peer string) bool                            // it is a member
+	role        func(peer string) Role
+	sendState   func(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
+	gate        *gate // nil on a data node
 
 	closing chan struct{}
 	closed  sync.Once // of closing

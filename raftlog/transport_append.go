@@ -37,7 +37,7 @@ func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, req *r
 		if err == nil {
 			return nil
 		}
-		if isHeartbeat(req) || t.isClosing() || t.transferring() || !t.leads(Term(req.Term)) || !t.listed(string(id)) {
+		if isHeartbeat(req) || t.isClosing() || !t.leads(Term(req.Term)) || !t.listed(string(id)) {
 			return err
 		}
 		*resp = raft.AppendEntriesResponse{}

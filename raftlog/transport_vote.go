@@ -90,23 +90,26 @@ func (t *transport) receiveTimeoutNow(rpc *raft.RPC, req *raft.TimeoutNowRequest
 	return true
 }
 
-// TimeoutNow implements raft.Transport. raft takes no proposals until it returns,
-// so that it does not wait long for an answer: who got the message campaigns.
-func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, _ *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
-	term := t.transferTerm()
-	if term == 0 || !t.leads(term) || t.stalled() {
+// handTo tells a member to campaign at once, and lets it off its promise (rule R6).
+func (t *transport) handTo(to string, term Term) error {
+	if !t.leads(term) || t.stalled() {
 		return errRefused
 	}
 	done := make(chan error, 1)
 	go func() { // ends after RPCTimeout, or when the transport is closed
-		done <- t.nt.TimeoutNow(id, a, &raft.TimeoutNowRequest{RPCHeader: t.header(false, term)}, &raft.TimeoutNowResponse{})
+		done <- t.nt.TimeoutNow(raft.ServerID(to), raft.ServerAddress(to), &raft.TimeoutNowRequest{RPCHeader: t.header(false, term)}, &raft.TimeoutNowResponse{})
 	}()
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(t.timing.ElectionTimeout / 2):
+	case <-time.After(t.timing.ElectionTimeout / 2): // nothing is proposed meanwhile
 		return errNoAnswer
 	}
+}
+
+// TimeoutNow implements raft.Transport. Raft's own transfer is not used.
+func (t *transport) TimeoutNow(raft.ServerID, raft.ServerAddress, *raft.TimeoutNowRequest, *raft.TimeoutNowResponse) error {
+	return errRefused
 }
 
 // RequestVote implements raft.Transport.

@@ -31,7 +31,7 @@ func newFakeServer(t *testing.T, opts ...client.Option) *fakeServer {
 	t.Helper()
 	near, far := net.Pipe()
 	s := &fakeServer{t: t, client: client.New(near, opts...), nc: far}
-	s.rr = rpc.NewRecordReader(bufio.NewReader(far), rpc.DefaultRecordLimits)
+	s.rr = newRecords(far)
 	t.Cleanup(func() {
 		_ = s.client.Close()
 		_ = far.Close()
@@ -39,17 +39,26 @@ func newFakeServer(t *testing.T, opts ...client.Option) *fakeServer {
 	return s
 }
 
+func newRecords(nc net.Conn) *rpc.RecordReader {
+	return rpc.NewRecordReader(bufio.NewReader(nc), rpc.RecordLimits{Bytes: 2 << 20, Fragments: 8})
+}
+
 // next reads one call.
 func (s *fakeServer) next() *rpc.Call {
+	c, err := s.tryNext()
+	if err != nil {
+		s.t.Errorf("no call: %v", err)
+	}
+	return c
+}
+
+func (s *fakeServer) tryNext() (*rpc.Call, error) {
 	rec, err := s.rr.Next(func(b []byte, n int, _ bool) ([]byte, error) { return append(b, make([]byte, n)...), nil })
 	c := &rpc.Call{}
 	if err == nil {
 		err = rpc.ParseCall(rec, c, nil)
 	}
-	if err != nil {
-		s.t.Errorf("no call: %v", err)
-	}
-	return c
+	return c, err
 }
 
 // reply answers a call with results.

@@ -2,24 +2,22 @@ package client
 
 import (
 	"bufio"
-	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"twofold/nfs/rpc"
-	"twofold/nfs/xdr"
 )
 
 const (
 	// maxOutstanding bounds the calls without a reply on one connection.
 	maxOutstanding = 4096
-	// maxQueued bounds the calls that are encoded and wait to be written.
-	maxQueued  = 64
-	readBuffer = 64 << 10
+	readBuffer     = 64 << 10
 )
 
 // replyLimits bounds what a server can make the client hold.
@@ -30,214 +28,170 @@ var ErrClosed = errors.New("client: connection closed")
 
 // conn is one connection, shared by all Clients that were made from it.
 type conn struct {
-	nc    net.Conn
-	xid   atomic.Uint32
-	slots chan struct{} // one element for each outstanding call
+	nc     net.Conn
+	xid    atomic.Uint32
+	slots  chan struct{} // one element for each outstanding call
+	wake   chan struct{} // tells the writing goroutine that there is something for it
+	failed chan struct{} // closed when pending.err is set
+	ending sync.WaitGroup
+	direct *direct // nil if nc is no socket; for who has set out.writing
 
-	outgoing chan *xdr.Writer // records for the writing goroutine
-	failed   chan struct{}    // closed when pending.err is set
-	ending   sync.WaitGroup   // the two goroutines
-
+	out     outbox
 	pending struct {
 		sync.Mutex
-		calls map[uint32]*call
+		calls map[uint32]*Slot
 		err   error // set once the connection has failed
 	}
 }
 
-// call is one outstanding call. Calls of the same XID form a list.
-type call struct {
-	reply chan reply // has room for the one reply
-	next  *call
-}
-
-type reply struct {
-	rec []byte
-	err error
-}
-
-var messagePool = sync.Pool{New: func() any { return new(xdr.Writer) }}
-
-var callPool = sync.Pool{New: func() any { return &call{reply: make(chan reply, 1)} }}
+var slotPool = sync.Pool{New: func() any { return newSlot(nil) }}
 
 func newConn(nc net.Conn, firstXID uint32) *conn {
 	c := &conn{
-		nc:       nc,
-		slots:    make(chan struct{}, maxOutstanding),
-		outgoing: make(chan *xdr.Writer, maxQueued),
-		failed:   make(chan struct{}),
+		nc:     nc,
+		slots:  make(chan struct{}, maxOutstanding),
+		wake:   make(chan struct{}, 1),
+		failed: make(chan struct{}),
+		direct: newDirect(nc),
 	}
 	c.xid.Store(firstXID)
-	c.pending.calls = make(map[uint32]*call)
+	c.pending.calls = make(map[uint32]*Slot)
 	c.ending.Add(2)
 	go c.readReplies()
 	go c.writeCalls()
 	return c
 }
 
-// do sends one call and waits for its reply.
-func (c *conn) do(ctx context.Context, r *Request) ([]byte, error) {
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { <-c.slots }()
-	p := callPool.Get().(*call)
-	if err := c.register(r.XID, p); err != nil {
-		callPool.Put(p)
-		return nil, err
-	}
-	if err := c.send(ctx, r); err != nil {
-		c.forget(r.XID, p)
-		return nil, err
-	}
-	select {
-	case got := <-p.reply:
-		callPool.Put(p)
-		if got.err != nil {
-			return nil, got.err
-		}
-		return rpc.ParseReply(got.rec)
-	case <-ctx.Done():
-		c.forget(r.XID, p)
-		return nil, ctx.Err()
-	}
+// lastError is why the connection failed.
+func (c *conn) lastError() error {
+	c.pending.Lock()
+	defer c.pending.Unlock()
+	return c.pending.err
 }
 
-// register adds p at the end of the list of its XID.
-func (c *conn) register(xid uint32, p *call) error {
+// register adds s at the end of the list of its XID. The caller has put an
+// element into slots, which comes out when s waits no more.
+func (c *conn) register(xid uint32, s *Slot, now time.Time) error {
 	c.pending.Lock()
 	defer c.pending.Unlock()
 	if c.pending.err != nil {
+		<-c.slots
 		return c.pending.err
 	}
+	s.xid, s.since, s.waiting = xid, now, true
 	first := c.pending.calls[xid]
 	if first == nil {
-		c.pending.calls[xid] = p
+		c.pending.calls[xid] = s
 		return nil
 	}
 	for first.next != nil {
 		first = first.next
 	}
-	first.next = p
+	first.next = s
 	return nil
 }
 
 // take removes the first call of an XID; nil if there is none.
-func (c *conn) take(xid uint32) *call {
+func (c *conn) take(xid uint32) *Slot {
 	c.pending.Lock()
 	defer c.pending.Unlock()
-	p := c.pending.calls[xid]
-	if p == nil {
-		return nil
+	s := c.pending.calls[xid]
+	if s != nil {
+		c.removeLocked(s)
 	}
-	if p.next == nil {
-		delete(c.pending.calls, xid)
-	} else {
-		c.pending.calls[xid] = p.next
-		p.next = nil
-	}
-	return p
+	return s
 }
 
-// forget removes p, for which nobody waits any more. p is not used again, since
-// its reply may be on its way.
-func (c *conn) forget(xid uint32, p *call) {
+// forget removes s, and reports false if it has its answer already.
+func (c *conn) forget(s *Slot) bool {
 	c.pending.Lock()
 	defer c.pending.Unlock()
-	first := c.pending.calls[xid]
-	if first == p {
-		if p.next == nil {
-			delete(c.pending.calls, xid)
-		} else {
-			c.pending.calls[xid] = p.next
-		}
-		return
+	if !s.waiting {
+		return false
 	}
-	for ; first != nil; first = first.next {
-		if first.next == p {
-			first.next = p.next
-			return
-		}
-	}
+	c.removeLocked(s)
+	return true
 }
 
-// send hands the encoded call to the writing goroutine. A write error ends the
-// connection, and with it the caller's wait.
-func (c *conn) send(ctx context.Context, r *Request) error {
-	m := messagePool.Get().(*xdr.Writer)
-	m.Truncate(0)
-	rpc.BeginRecord(m)
-	rpc.AppendCall(m, r.XID, r.Prog, r.Vers, r.Proc, &r.Cred)
-	m.B = append(m.B, r.Args...) // a copy: the caller may leave before it is written
-	rpc.EndRecord(m, 0)
-	select {
-	case c.outgoing <- m:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.failed:
-		return nil // the reply channel has the error
+// forgetBefore is forget for a call that was made before a time.
+func (c *conn) forgetBefore(s *Slot, before time.Time) bool {
+	c.pending.Lock()
+	defer c.pending.Unlock()
+	if !s.waiting || !s.since.Before(before) {
+		return false
 	}
+	c.removeLocked(s)
+	return true
 }
 
-// writeCalls writes what was sent, as much as there is at a time.
-func (c *conn) writeCalls() {
-	defer c.ending.Done()
-	var iov, view net.Buffers
-	batch := make([]*xdr.Writer, 0, maxQueued)
-	for {
-		select {
-		case m := <-c.outgoing:
-			batch = append(batch[:0], m)
-		case <-c.failed:
-			return
+// removeLocked removes s, which waits, from the list of its XID.
+func (c *conn) removeLocked(s *Slot) {
+	first := c.pending.calls[s.xid]
+	switch {
+	case first == s && s.next == nil:
+		delete(c.pending.calls, s.xid)
+	case first == s:
+		c.pending.calls[s.xid] = s.next
+	default:
+		for first.next != s {
+			first = first.next
 		}
-		runtime.Gosched() // callers that are ready to run add theirs
-		for len(c.outgoing) > 0 && len(batch) < maxQueued {
-			batch = append(batch, <-c.outgoing)
-		}
-		iov = iov[:0]
-		for _, m := range batch {
-			iov = append(iov, m.B)
-		}
-		view = iov // WriteTo consumes the view
-		if _, err := view.WriteTo(c.nc); err != nil {
-			c.fail(fmt.Errorf("client: write: %w", err))
-			return
-		}
-		for i, m := range batch {
-			messagePool.Put(m)
-			batch[i] = nil
-		}
+		first.next = s.next
 	}
+	s.next, s.waiting = nil, false
+	<-c.slots
 }
 
 // readReplies gives each reply to the call that waits for it.
 func (c *conn) readReplies() {
 	defer c.ending.Done()
-	rr := rpc.NewRecordReader(bufio.NewReaderSize(c.nc, readBuffer), replyLimits)
+	br := bufio.NewReaderSize(c.nc, readBuffer)
+	rr := rpc.NewRecordReader(br, replyLimits)
+	var mem []byte // each record's in turn: who waits for it copies it
+	grow := func(b []byte, n int, _ bool) ([]byte, error) {
+		if b == nil {
+			b = mem[:0]
+		}
+		return slices.Grow(b, n)[:len(b)+n], nil
+	}
+	atHand := false
 	for {
-		rec, err := rr.Next(growRecord)
+		if atHand && !recordAtHand(br) {
+			atHand = false
+			if err := c.writeAtHand(); err != nil {
+				c.fail(fmt.Errorf("client: write: %w", err))
+				return
+			}
+		}
+		rec, err := rr.Next(grow)
 		if err != nil {
 			c.fail(fmt.Errorf("client: read: %w", err))
 			return
+		}
+		mem = rec
+		if !atHand {
+			atHand = true
+			c.beginReading()
 		}
 		xid, ok := rpc.ReplyXID(rec)
 		if !ok {
 			c.fail(rpc.ErrNotReply)
 			return
 		}
-		if p := c.take(xid); p != nil { // else its context has ended
-			p.reply <- reply{rec: rec}
+		if s := c.take(xid); s != nil { // else nobody waits for it any more
+			s.answer(rec)
 		}
 	}
 }
 
-// growRecord makes room in a fresh slice, which the caller of the call keeps.
-func growRecord(b []byte, n int, _ bool) ([]byte, error) {
-	return append(b, make([]byte, n)...), nil
+// recordAtHand reports whether the next fragment can be read without waiting.
+func recordAtHand(br *bufio.Reader) bool {
+	n := br.Buffered()
+	if n < rpc.MarkLen {
+		return false
+	}
+	mark, err := br.Peek(rpc.MarkLen)
+	return err == nil && n-rpc.MarkLen >= int(binary.BigEndian.Uint32(mark)&^(1<<31))
 }
 
 // fail ends the connection and every outstanding call with err, if it is the
@@ -249,16 +203,21 @@ func (c *conn) fail(err error) {
 		close(c.failed)
 	}
 	err = c.pending.err
-	calls := c.pending.calls
-	c.pending.calls = nil // register refuses from now on
+	var waiting []*Slot
+	for _, s := range c.pending.calls {
+		for s != nil {
+			waiting = append(waiting, s)
+			s = s.next
+		}
+	}
+	for _, s := range waiting {
+		s.next, s.waiting = nil, false
+		<-c.slots
+	}
+	clear(c.pending.calls) // register refuses from now on
 	c.pending.Unlock()
 	_ = c.nc.Close() // the first error is what counts
-	for _, p := range calls {
-		for p != nil {
-			next := p.next
-			p.next = nil
-			p.reply <- reply{err: err}
-			p = next
-		}
+	for _, s := range waiting {
+		s.reply <- err
 	}
 }

@@ -3,8 +3,9 @@
 //
 // # Purpose
 //
-// It keeps many calls outstanding on one TCP connection at little cost for each,
-// and shows results as the server sent them, attributes of failed calls
+// It keeps many calls outstanding on one TCP connection at little cost for each
+// (a [Slot] makes calls that were encoded beforehand without allocating), and
+// shows results as the server sent them, attributes of failed calls
 // included. It caches nothing, retries nothing and resolves no paths.
 //
 // # Contract
@@ -22,7 +23,11 @@
 // # Concurrency
 //
 // A Client may be used by any number of goroutines, as may all that were made
-// from it by As. Each connection has two goroutines, one that writes calls and
-// one that reads replies; both end when the connection fails or is closed. The
-// only lock is conn.pending; it is not held during network calls.
+// from it by As; a Slot by one, and Abandon by any. Each connection has two
+// goroutines, which end when the connection fails or is closed. One reads: it
+// hands out all replies that are at hand, lets their callers run, and writes the
+// calls that these have made in one go, without waiting for the kernel. The other
+// one writes what comes while there is nothing to read, and what the first one
+// could not write at once. conn.pending guards who waits for a reply, outbox what
+// waits to be written; neither lock is held during network calls.
 package client

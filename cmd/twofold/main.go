@@ -67,6 +67,6 @@ func newRootCmd() *cobra.Command {
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newInitCmd(), newServeCmd(), newDevCmd(), newStatusCmd(), newLeaderCmd(), newDrainCmd(), newMemberCmd(), newRecoverCmd(), newExportCmd(), newCheckCmd(), newScrubCmd(), newVersionCmd())
+	root.AddCommand(newInitCmd(), newServeCmd(), newDevCmd(), newStatusCmd(), newLeaderCmd(), newDrainCmd(), newMemberCmd(), newRecoverCmd(), newExportCmd(), newCheckCmd(), newScrubCmd(), newBenchCmd(), newVersionCmd())
 	return root
 }

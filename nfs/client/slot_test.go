@@ -117,11 +117,11 @@ func TestSlot_BothWaysFull(t *testing.T) {
 	defer c.Close()
 	data := make([]byte, 1<<20)
 	var callers sync.WaitGroup
-	for range 16 {
+	for range 12 {
 		callers.Go(func() {
 			s := c.NewSlot()
 			head := encoded(c, "")
-			for range 4 {
+			for range 2 {
 				if res, err := s.Call(time.Now(), head, data); err != nil || len(res) != len(data) {
 					t.Errorf("%d bytes, %v", len(res), err)
 				}

@@ -60,7 +60,8 @@ type Cell struct {
 	Ops      int64
 }
 
-func (c *Cell) validate() error {
+// Validate says what is wrong with c.
+func (c *Cell) Validate() error {
 	switch {
 	case Find(c.Workload) == nil:
 		return fmt.Errorf("workload %q: there are %s", c.Workload, names())

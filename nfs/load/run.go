@@ -43,7 +43,7 @@ type cellRun struct {
 
 // Run measures one cell. A run that ctx ends gives what it has, and says that it was stopped.
 func (b *Bench) Run(ctx context.Context, cell Cell) (*Result, error) {
-	if err := cell.validate(); err != nil {
+	if err := cell.Validate(); err != nil {
 		return nil, err
 	}
 	b.cells++

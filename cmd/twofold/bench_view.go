@@ -130,7 +130,7 @@ func writeBenchTable(out io.Writer, r *load.Report) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "workload\tcallers\tops/s\tunits/s\tp50 us\tp90 us\tp99 us\tp99.9 us\tmax us\terrors\tlost\tjukebox\tbench us/op\t")
+	fmt.Fprintln(w, "workload\tcallers\tops/s\tunits/s\tp50 us\tp90 us\tp99 us\tp99.9 us\tmax us\terrors\tlost\tjukebox\trepeated\tbench us/op\t")
 	for _, m := range r.Results {
 		units := "-"
 		switch m.Unit {
@@ -141,8 +141,8 @@ func writeBenchTable(out io.Writer, r *load.Report) error {
 			units = fmt.Sprintf("%.0f %s", m.UnitRate, m.Unit)
 		}
 		l := m.Latency
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t\n", m.Workload, m.Callers, m.OpsRate, units,
-			l.P50, l.P90, l.P99, l.P999, l.Max, m.Failed()-m.Lost, m.Lost, m.Jukebox,
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t\n", m.Workload, m.Callers, m.OpsRate, units,
+			l.P50, l.P90, l.P99, l.P999, l.Max, m.Failed()-m.Lost, m.Lost, m.Jukebox, m.Repeated,
 			1e6*m.Processes[benchProcess].CPUSeconds/float64(max(m.Ops, 1)))
 	}
 	return w.Flush()

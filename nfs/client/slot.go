@@ -16,6 +16,7 @@ type Slot struct {
 	conn  *conn
 	reply chan error // has room for the one answer
 	buf   []byte     // the results, until the next call
+	last  uint32     // XID of the last call
 
 	// The following are guarded by conn.pending.
 	xid     uint32
@@ -40,18 +41,22 @@ func (c *Client) EncodeCall(w *xdr.Writer, prog, vers, proc uint32) {
 // be used again at once, and by many Slots. It waits for room like any call, then
 // until there is a reply, the connection fails, or the call is abandoned.
 func (s *Slot) Call(now time.Time, head, data []byte) ([]byte, error) {
+	return s.CallAs(s.conn.xid.Add(1)-1, now, head, data)
+}
+
+// CallAs is Call with an XID, to repeat a call of another connection that failed.
+func (s *Slot) CallAs(xid uint32, now time.Time, head, data []byte) ([]byte, error) {
 	c := s.conn
+	s.last = xid
 	select {
 	case c.slots <- struct{}{}:
 	case <-c.failed:
 		return nil, c.lastError()
 	}
-	xid := c.xid.Add(1) - 1
 	if err := c.register(xid, s, now); err != nil {
 		return nil, err
 	}
-	if err := c.sendEncoded(xid, head, data); err != nil {
-		c.forget(s)
+	if err := c.sendEncoded(xid, head, data); err != nil && c.forget(s) {
 		return nil, err
 	}
 	if err := <-s.reply; err != nil {
@@ -59,6 +64,9 @@ func (s *Slot) Call(now time.Time, head, data []byte) ([]byte, error) {
 	}
 	return rpc.ParseReply(s.buf)
 }
+
+// LastXID is the XID of the last call.
+func (s *Slot) LastXID() uint32 { return s.last }
 
 // Abandon ends the Slot's call with err if it was made before a time, and
 // reports whether there was one. The server may still act on it.

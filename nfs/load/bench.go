@@ -43,7 +43,7 @@ func Open(ctx context.Context, cfg Config) (*Bench, error) {
 // makeTop makes the run's directory and one for each server in it.
 func (b *Bench) makeTop(ctx context.Context) error {
 	first := b.servers[0]
-	fh, err := makeDir(ctx, first.clients[0], first.root, b.name)
+	fh, err := makeDir(ctx, first.client(), first.root, b.name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", first.target, err)
 	}
@@ -51,7 +51,7 @@ func (b *Bench) makeTop(ctx context.Context) error {
 	for i, s := range b.servers {
 		top := fh
 		if i > 0 {
-			res, err := s.clients[0].Lookup(ctx, s.root, b.name)
+			res, err := s.client().Lookup(ctx, s.root, b.name)
 			if err == nil {
 				err = res.Status.Err()
 			}
@@ -61,7 +61,7 @@ func (b *Bench) makeTop(ctx context.Context) error {
 			}
 			top = res.FH
 		}
-		if s.home, err = makeDir(ctx, s.clients[0], top, "server-"+strconv.Itoa(i)); err != nil {
+		if s.home, err = makeDir(ctx, s.client(), top, "server-"+strconv.Itoa(i)); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", s.target, err), b.Clean(ctx))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"twofold/nfs/client"
@@ -30,8 +31,9 @@ type caller struct {
 	run     *run
 	id      int
 	sh      *shared // of its server
-	cl      *client.Client
-	slot    *client.Slot
+	link    *link
+	cl      *client.Client // the link's, until it fails
+	slot    atomic.Pointer[client.Slot]
 	rng     *rand.Rand
 	t       *tally
 	span    span
@@ -57,8 +59,10 @@ type caller struct {
 	unpack  unpack    // how far its tree is
 }
 
-func newCaller(r *run, id int, sh *shared, cl *client.Client) *caller {
-	c := &caller{run: r, id: id, sh: sh, cl: cl, slot: cl.NewSlot(), t: newTally()}
+func newCaller(r *run, id int, sh *shared, l *link) *caller {
+	cl := l.client()
+	c := &caller{run: r, id: id, sh: sh, link: l, cl: cl, t: newTally()}
+	c.slot.Store(cl.NewSlot())
 	c.rng = rand.New(rand.NewPCG(r.cfg.Seed, uint64(id)+1))
 	for proc := range c.heads {
 		var w xdr.Writer
@@ -91,7 +95,14 @@ func (c *caller) exchange(proc uint32, head, data []byte) (*xdr.Reader, error) {
 		if !now.Before(c.span.end) || c.run.halt.Load() {
 			return nil, errStopped
 		}
-		res, err := c.slot.Call(now, head, data)
+		res, err := c.slot.Load().Call(now, head, data)
+		for err != nil && c.failed() {
+			xid := c.slot.Load().LastXID() // the server may know it: NFS clients keep it, too
+			if err := c.reconnect(); err != nil {
+				return nil, err
+			}
+			res, err = c.slot.Load().CallAs(xid, now, head, data)
+		}
 		now = time.Now()
 		if err != nil {
 			return nil, c.unanswered(proc, err)
@@ -126,6 +137,28 @@ func (c *caller) count(proc uint32, now time.Time, d time.Duration) {
 	}
 }
 
+// failed reports whether the connection has failed.
+func (c *caller) failed() bool {
+	select {
+	case <-c.cl.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// reconnect takes another connection. The call that is outstanding is to be repeated over it.
+func (c *caller) reconnect() error {
+	cl, err := c.link.renew(c.cl, &c.run.halt)
+	if err != nil {
+		return err
+	}
+	c.cl = cl
+	c.slot.Store(cl.NewSlot())
+	c.t.repeated++
+	return nil
+}
+
 // unanswered sorts the ways in which a call has no result.
 func (c *caller) unanswered(proc uint32, err error) error {
 	switch {
@@ -135,12 +168,7 @@ func (c *caller) unanswered(proc uint32, err error) error {
 		c.t.lost++
 		return errLost
 	}
-	select {
-	case <-c.cl.Done():
-		return fmt.Errorf("the connection to %s failed: %w", c.sh.srv.target, err)
-	default:
-		return &callError{proc: proc, what: err.Error()} // the RPC layer refused it
-	}
+	return &callError{proc: proc, what: err.Error()} // the RPC layer refused it
 }
 
 // bad is the error of a reply that says something wrong.

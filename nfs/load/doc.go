@@ -15,7 +15,8 @@
 // An operation counts if all its calls were answered as they should be, replies of READ and READDIRPLUS looked at, and if it ended within the
 // measured time. A call that fails is counted by its status, and its operation not at all. JUKEBOX is no failure: the call is made again, and the
 // operation's time includes that. A call without an answer for Config.Timeout counts as lost; it is not sent again, and whether the server acted
-// on it is not known. A connection that fails ends the run with an error.
+// on it is not known. When a connection fails, the calls that wait for answers are repeated over a new one, with their XIDs, as NFS clients do, and are
+// counted; only if there is no new one the run ends with an error.
 //
 // The calls of a caller follow from the seed and the caller's number alone. What they meet does not: callers overtake one another.
 //

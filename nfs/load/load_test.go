@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -218,7 +219,7 @@ func TestRun_LooksAtData(t *testing.T) {
 	}
 }
 
-func TestRun_StoppedAndBrokenOff(t *testing.T) {
+func TestRun_Stopped(t *testing.T) {
 	addr, sp := serve(t)
 	b := open(t, config(t, addr))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -232,13 +233,45 @@ func TestRun_StoppedAndBrokenOff(t *testing.T) {
 	if err != nil || !res.Stopped || res.Ops == 0 {
 		t.Errorf("%+v, %v", res, err)
 	}
+}
+
+// When the connection fails its calls are repeated, and none is lost or counted twice.
+func TestRun_RepeatsAfterAFailure(t *testing.T) {
+	addr, sp := serve(t)
+	b := open(t, config(t, addr))
+	var n atomic.Int64
 	sp.with(func(_ context.Context, call *rpc.Call, _ *xdr.Writer) (bool, error) {
-		return call.Proc == client.ProcNull, rpc.ErrDrop // closes the connection
+		return call.Proc == client.ProcNull && n.Add(1)%40 == 0, rpc.ErrDrop // closes the connection
 	})
-	if _, err = b.Run(t.Context(), load.Cell{Workload: "null", Callers: 1, Duration: time.Hour}); err == nil || !strings.Contains(err.Error(), "connection") {
-		t.Errorf("a broken connection: %v", err)
+	res, err := b.Run(t.Context(), load.Cell{Workload: "null", Callers: 4, Ops: 200})
+	if err != nil {
+		t.Fatal(err)
 	}
-	sp.with(nil)
+	if res.Ops != 200 || res.Failed() != 0 || res.Repeated < 5 {
+		t.Errorf("%d operations, errors %v, %d lost, %d repeated", res.Ops, res.Errors, res.Lost, res.Repeated)
+	}
+}
+
+// A server that is gone ends the run.
+func TestRun_ServerGone(t *testing.T) {
+	addr, sp := serve(t)
+	cfg := config(t, addr)
+	cfg.Timeout = 300 * time.Millisecond
+	b, err := load.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	var once sync.Once
+	sp.with(func(_ context.Context, call *rpc.Call, _ *xdr.Writer) (bool, error) {
+		if call.Proc == client.ProcNull {
+			once.Do(func() { go sp.server.Close() })
+		}
+		return false, nil
+	})
+	if _, err = b.Run(t.Context(), load.Cell{Workload: "null", Callers: 2, Duration: time.Hour}); err == nil || !strings.Contains(err.Error(), "the connection to") {
+		t.Errorf("error %v", err)
+	}
 }
 
 func TestRun_RefusesBadCells(t *testing.T) {

@@ -22,6 +22,7 @@ type Result struct {
 	Errors     map[string]int64     `json:"errors"` // by procedure and status
 	Lost       int64                `json:"lost"`   // calls without an answer in time
 	Jukebox    int64                `json:"jukebox"`
+	Repeated   int64                `json:"repeated"`          // calls that were sent again over a new connection, since theirs failed
 	Stopped    bool                 `json:"stopped,omitempty"` // before its time
 }
 
@@ -73,5 +74,5 @@ func (r *Result) fill(t *tally, seconds float64) {
 			r.Procedures[procNames[i]] = Procedure{Calls: h.TotalCount(), Latency: latencyOf(h)}
 		}
 	}
-	r.Errors, r.Lost, r.Jukebox = t.errors, t.lost, t.jukebox
+	r.Errors, r.Lost, r.Jukebox, r.Repeated = t.errors, t.lost, t.jukebox, t.repeated
 }

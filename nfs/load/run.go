@@ -87,18 +87,18 @@ func (r *cellRun) makeCallers(ctx context.Context) error {
 	for _, s := range r.bench.servers {
 		sh := newShared(s, r.cfg)
 		var err error
-		if sh.dir, err = makeDir(ctx, s.clients[0], s.home, name); err != nil {
+		if sh.dir, err = makeDir(ctx, s.client(), s.home, name); err != nil {
 			return fmt.Errorf("%s: %w", s.target, err)
 		}
 		r.shared = append(r.shared, sh)
 		for i := range preparers {
-			r.prep = append(r.prep, newCaller(&r.run, MaxCallers+i, sh, s.clients[i%len(s.clients)]))
+			r.prep = append(r.prep, newCaller(&r.run, MaxCallers+i, sh, s.links[i%len(s.links)]))
 		}
 	}
 	for i := range r.cell.Callers {
 		sh := r.shared[i%len(r.shared)]
-		clients := sh.srv.clients
-		r.callers = append(r.callers, newCaller(&r.run, i, sh, clients[i/len(r.shared)%len(clients)]))
+		links := sh.srv.links
+		r.callers = append(r.callers, newCaller(&r.run, i, sh, links[i/len(r.shared)%len(links)]))
 	}
 	return nil
 }

@@ -6,18 +6,21 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"twofold/nfs/client"
 )
 
 // server is one target that is connected to.
 type server struct {
-	target  Target
-	clients []*client.Client
-	root    client.FH
-	home    client.FH // of this server, below the run's directory
-	ioSize  int       // bytes of one READ or WRITE of a stream
+	target Target
+	links  []*link
+	root   client.FH
+	home   client.FH // of this server, below the run's directory
+	ioSize int       // bytes of one READ or WRITE of a stream
 }
 
 // Bounds of what a target may ask of a stream (FSINFO).
@@ -33,10 +36,10 @@ func connect(ctx context.Context, t Target, cfg *Config) (*server, error) {
 	}
 	s := &server{target: t}
 	err := s.mount(ctx, cfg)
-	for err == nil && len(s.clients) < cfg.Connections {
-		var c *client.Client
-		if c, err = dial(ctx, t.addr(t.NFSPort), cfg); err == nil {
-			s.clients = append(s.clients, c)
+	for err == nil && len(s.links) < cfg.Connections {
+		l := &link{addr: t.addr(t.NFSPort), cfg: cfg}
+		if l.c, err = dial(ctx, l.addr, cfg); err == nil {
+			s.links = append(s.links, l)
 		}
 	}
 	if err == nil {
@@ -65,7 +68,7 @@ func (s *server) mount(ctx context.Context, cfg *Config) error {
 // probe sees that the handle of MOUNT is good for NFS, since two servers on one host may have overwritten one another's
 // entries of the port mapper.
 func (s *server) probe(ctx context.Context) error {
-	info, err := s.clients[0].Fsinfo(ctx, s.root)
+	info, err := s.client().Fsinfo(ctx, s.root)
 	if err == nil {
 		err = info.Status.Err()
 	}
@@ -78,8 +81,66 @@ func (s *server) probe(ctx context.Context) error {
 
 // close ends the connections.
 func (s *server) close() {
-	for _, c := range s.clients {
-		_ = c.Close()
+	for _, l := range s.links {
+		_ = l.client().Close()
+	}
+}
+
+// client is the first connection, for a call now and then. One that failed meanwhile is made anew.
+func (s *server) client() *client.Client {
+	c := s.links[0].client()
+	select {
+	case <-c.Done():
+		var never atomic.Bool
+		if again, err := s.links[0].renew(c, &never); err == nil {
+			return again
+		}
+	default:
+	}
+	return c // its error says what is wrong
+}
+
+// link is a connection to a server that is made anew when it fails.
+type link struct {
+	addr string
+	cfg  *Config
+
+	mu sync.Mutex
+	c  *client.Client
+}
+
+func (l *link) client() *client.Client {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.c
+}
+
+// renewPause is how long to wait between two tries to connect.
+const renewPause = 100 * time.Millisecond
+
+// renew returns a connection in place of one that failed. It tries for Config.Timeout.
+func (l *link) renew(failed *client.Client, halt *atomic.Bool) (*client.Client, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.c != failed {
+		return l.c, nil // another caller was here before
+	}
+	_ = failed.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
+	defer cancel()
+	for {
+		if halt.Load() {
+			return nil, errStopped
+		}
+		c, err := dial(ctx, l.addr, l.cfg)
+		if err == nil {
+			l.c = c
+			return c, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("the connection to %s failed, and there is no other: %w", l.addr, err)
+		}
+		time.Sleep(renewPause)
 	}
 }
 

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // spoiler answers some calls itself, before the file system sees them.
 type spoiler struct {
 	rpc.Handler
+	server *nfs.Server
 	answer atomic.Pointer[answer]
 	calls  atomic.Int64
 }
@@ -75,6 +76,7 @@ func serve(t *testing.T) (string, *spoiler) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sp.server = srv
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	t.Cleanup(func() {

@@ -25,14 +25,15 @@ func observe(h *hdrhistogram.Histogram, d time.Duration) {
 
 // tally is what one caller counted within the measured time.
 type tally struct {
-	ops     atomic.Int64 // read by who tells of progress
-	units   int64
-	calls   int64
-	jukebox int64
-	lost    int64
-	errors  map[string]int64
-	latency *hdrhistogram.Histogram
-	procs   [len(procNames)]*hdrhistogram.Histogram // nil for those that were not called
+	ops      atomic.Int64 // read by who tells of progress
+	units    int64
+	calls    int64
+	jukebox  int64
+	lost     int64
+	repeated int64
+	errors   map[string]int64
+	latency  *hdrhistogram.Histogram
+	procs    [len(procNames)]*hdrhistogram.Histogram // nil for those that were not called
 }
 
 func newTally() *tally { return &tally{errors: make(map[string]int64), latency: newHistogram()} }
@@ -58,6 +59,7 @@ func (t *tally) add(o *tally) {
 	t.calls += o.calls
 	t.jukebox += o.jukebox
 	t.lost += o.lost
+	t.repeated += o.repeated
 	for what, n := range o.errors {
 		t.errors[what] += n
 	}

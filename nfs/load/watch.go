@@ -60,7 +60,7 @@ func (r *cellRun) look(ctx context.Context, now time.Time, halted *time.Time) {
 func (r *cellRun) abandon(before time.Time, err error) {
 	for _, callers := range [][]*caller{r.prep, r.callers} {
 		for _, c := range callers {
-			c.slot.Abandon(before, err)
+			c.slot.Load().Abandon(before, err)
 		}
 	}
 }

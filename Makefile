@@ -3,6 +3,8 @@
 # make matrix   every fault and every pair of faults; writes docs/failure-matrix.md
 # make soak     random clients under faults for SOAK in all; a run that was stopped goes on where it was
 # make sim      simulations of the cluster for SIM_FOR; a seed that fails is printed
+# make bench    twofold and PEERS="name=host:port/export ..." side by side; writes docs/performance.md
+# make bench-micro  Go benchmarks of the hot paths, with allocations
 # make model    the larger searches of the argument for leases
 # The other targets are parts of these, and make fuzz, which takes a minute for each fuzz target.
 
@@ -15,13 +17,19 @@ SOAK     ?= 2h
 TRIALS   ?= 5
 HOLD     ?= 5s
 
+# What make bench compares with, a JSON file that says what those are, and flags of benchlab. BENCHTIME is for each benchmark of make bench-micro.
+PEERS      ?=
+PEER_NOTES ?=
+BENCH_ARGS ?=
+BENCHTIME  ?= 1s
+
 # Only the race detector needs cgo. All else is compiled with the flags of the shipped binary, so that a new machine compiles the
 # libraries twice, not three times: once for it and its checks and tests, and once for the race detector.
 export CGO_ENABLED := 0
 export GOFLAGS     := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
 .PHONY: build faultlab run deps check test test-unit model sim test-process test-conformance test-client test-faults matrix soak pauses \
-	knfsd figures fuzz fuzz-short clean
+	bench bench-micro knfsd figures fuzz fuzz-short clean
 
 build:
 	$(GO) build -o bin/twofold ./cmd/twofold
@@ -73,6 +81,16 @@ soak: faultlab
 
 pauses: faultlab
 	bin/faultlab pauses -trials $(TRIALS) -hold $(HOLD)
+
+# Every server does the same work in turn; see docs/operations/bench.md.
+bench: build
+	$(GO) build -o bin/benchlab ./scripts/benchlab
+	bin/benchlab -peers "$(PEERS)" -notes "$(PEER_NOTES)" -document docs/performance.md $(BENCH_ARGS)
+
+# Decode, encode, dispatch, apply, reads from the state and its cache, batches, and the bench's own client.
+bench-micro:
+	$(GO) test -p 1 -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./nfs/xdr ./nfs/rpc ./nfs ./nfs/nfs3 ./nfs/handle ./nfs/export ./nfs/client \
+		./replica/command ./replica/duplicate ./replica/state ./replica
 
 figures: pauses
 	$(GO) test -tags process,figures -p 1 -run '^TestFigures' -count=1 -v ./replica/state ./replica/catchup ./cmd/twofold

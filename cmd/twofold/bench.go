@@ -140,7 +140,7 @@ func (o *benchOptions) cells() []load.Cell {
 
 // runBenchCmd measures, writes the report and says by its error whether all went right.
 func runBenchCmd(cmd *cobra.Command, o *benchOptions) error {
-	runtime.GOMAXPROCS(o.procs)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.procs))
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process

@@ -43,7 +43,7 @@ func Open(ctx context.Context, cfg Config) (*Bench, error) {
 // makeTop makes the run's directory and one for each server in it.
 func (b *Bench) makeTop(ctx context.Context) error {
 	first := b.servers[0]
-	fh, err := makeDir(ctx, first.client(), first.root, b.name)
+	fh, err := makeDir(ctx, &b.cfg, first.client(), first.root, b.name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", first.target, err)
 	}
@@ -61,15 +61,17 @@ func (b *Bench) makeTop(ctx context.Context) error {
 			}
 			top = res.FH
 		}
-		if s.home, err = makeDir(ctx, s.client(), top, "server-"+strconv.Itoa(i)); err != nil {
+		if s.home, err = makeDir(ctx, &b.cfg, s.client(), top, "server-"+strconv.Itoa(i)); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", s.target, err), b.Clean(ctx))
 		}
 	}
 	return nil
 }
 
-// makeDir makes a directory.
-func makeDir(ctx context.Context, c *client.Client, parent client.FH, name string) (client.FH, error) {
+// makeDir makes a directory. It does not give up when ctx ends: what is made late would be left behind.
+func makeDir(ctx context.Context, cfg *Config, c *client.Client, parent client.FH, name string) (client.FH, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.Timeout)
+	defer cancel()
 	res, err := c.Mkdir(ctx, parent, name, client.SetAttr{Mode: client.Ptr[uint32](dirMode)})
 	if err == nil {
 		err = res.Status.Err()

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,14 +38,30 @@ func (b *Bench) Clean(ctx context.Context) error {
 	s := b.servers[0]
 	c, err := dial(ctx, s.target.addr(s.target.NFSPort), &b.cfg)
 	if err == nil {
-		k := &cleaner{c: c}
-		err = k.clean(ctx, b.top, litter{dir: s.root, name: b.name})
+		err = cleanUp(ctx, c, b.top, litter{dir: s.root, name: b.name})
 		_ = c.Close()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %s is left, or some of it: %w", s.target, b.name, err)
 	}
 	return nil
+}
+
+// cleanUp removes a directory. A call that was given up may be done after the directory was listed; it is then listed again.
+func cleanUp(ctx context.Context, c *client.Client, dir client.FH, as litter) error {
+	var err error
+	for range cleanTries {
+		k := &cleaner{c: c}
+		if err = k.clean(ctx, dir, as); !errors.Is(err, client.ErrNotEmpty) {
+			return err
+		}
+		select {
+		case <-time.After(cleanPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
 }
 
 // clean removes a directory. Files go first, then directories, the deepest first.

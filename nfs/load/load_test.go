@@ -90,6 +90,31 @@ func TestRun_MixedProportions(t *testing.T) {
 	}
 }
 
+// A caller's calls follow from the seed.
+func TestRun_SeedDecides(t *testing.T) {
+	addr, _ := serve(t)
+	counts := func(seed uint64) (all [8]int64) {
+		cfg := config(t, addr)
+		cfg.Seed = seed
+		b, err := load.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		res, err := b.Run(t.Context(), load.Cell{Workload: "mixed", Callers: 1, Ops: 300})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, proc := range []string{"GETATTR", "LOOKUP", "ACCESS", "READ", "CREATE", "WRITE", "REMOVE", "RENAME"} {
+			all[i] = res.Procedures[proc].Calls
+		}
+		return all
+	}
+	if one := counts(1); one != counts(1) || one == counts(2) {
+		t.Error("the seed does not decide")
+	}
+}
+
 func TestRun_ForATimeAtTwoTargets(t *testing.T) {
 	addr, sp := serve(t)
 	cfg := config(t, addr, addr)

@@ -87,7 +87,7 @@ func (r *cellRun) makeCallers(ctx context.Context) error {
 	for _, s := range r.bench.servers {
 		sh := newShared(s, r.cfg)
 		var err error
-		if sh.dir, err = makeDir(ctx, s.client(), s.home, name); err != nil {
+		if sh.dir, err = makeDir(ctx, r.cfg, s.client(), s.home, name); err != nil {
 			return fmt.Errorf("%s: %w", s.target, err)
 		}
 		r.shared = append(r.shared, sh)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,35 +17,56 @@ const flushMetric = "twofold_raft_append_duration_seconds_count"
 
 // renderCosts writes what each process used for one operation.
 func (t *table) renderCosts(w io.Writer) {
-	fmt.Fprint(w, "\n### Costs of one operation\n\nMedians. CPU is user and system time in us; bytes are what the process had the kernel write to disk (write_bytes); "+
-		"log flushes are appends to a node's log, each ending with an fdatasync. Compactions in the background count where they happen.\n\n"+
-		"| workload | callers | system | process | CPU us/op | bytes written/op | log flushes/op | memory, MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprint(w, "\n### Costs of one operation\n\nMedians, for each process. CPU is user and system time in us; bytes are what the process had the kernel write to disk (write_bytes); "+
+		"log flushes are appends to a node's log, each ending with an fdatasync (flushes of the state, and those of peers, are not counted by anybody); memory is what is resident. "+
+		"Compactions in the background count where they happen.\n\n"+
+		"| workload | callers | system | CPU us/op | bytes written/op | log flushes/op | memory, MiB |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, c := range t.cells {
 		for _, s := range t.systems {
 			k := key{c, s}
 			if len(t.measured[k]) == 0 {
 				continue
 			}
-			for _, name := range append(sortedKeys(s.pids), "bench") {
-				t.renderProcess(w, k, name)
-			}
+			nodes := sortedKeys(s.pids)
+			all := append(slices.Clone(nodes), "bench")
+			fmt.Fprintf(w, "| %s | %d | %s | %s | %s | %s | %s |\n", c.workload, c.callers, s.name,
+				t.each(k, all, 1, func(u load.Usage) float64 { return 1e6 * u.CPUSeconds }),
+				t.each(k, nodes, 0, func(u load.Usage) float64 { return float64(u.WrittenBytes) }),
+				t.flushes(k, s),
+				t.memory(k, all))
 		}
 	}
 }
 
-// renderProcess writes one process's row.
-func (t *table) renderProcess(w io.Writer, k key, name string) {
-	per := func(of func(load.Usage) float64) float64 {
-		return t.median(k, func(m *load.Measured) float64 { return of(m.Processes[name]) / float64(max(m.Ops, 1)) })
+// each gives every process's share of one operation.
+func (t *table) each(k key, names []string, digits int, of func(load.Usage) float64) string {
+	var parts []string
+	for _, name := range names {
+		v := t.median(k, func(m *load.Measured) float64 { return of(m.Processes[name]) / float64(max(m.Ops, 1)) })
+		parts = append(parts, fmt.Sprintf("%s %.*f", name, digits, v))
 	}
-	flushes := "-"
-	if _, ok := t.measured[k][0].Processes[name].Metrics[flushMetric]; ok {
-		flushes = fmt.Sprintf("%.3f", per(func(u load.Usage) float64 { return u.Metrics[flushMetric] }))
+	return joined(parts)
+}
+
+func (t *table) flushes(k key, s *system) string {
+	const digits = 3
+	return t.each(k, sortedKeys(s.metrics), digits, func(u load.Usage) float64 { return u.Metrics[flushMetric] })
+}
+
+func (t *table) memory(k key, names []string) string {
+	var parts []string
+	for _, name := range names {
+		v := t.median(k, func(m *load.Measured) float64 { return float64(m.Processes[name].MemoryBytes) })
+		parts = append(parts, fmt.Sprintf("%s %.0f", name, v/(1<<20)))
 	}
-	memory := t.median(k, func(m *load.Measured) float64 { return float64(m.Processes[name].MemoryBytes) })
-	fmt.Fprintf(w, "| %s | %d | %s | %s | %.1f | %.0f | %s | %.0f |\n", k.cell.workload, k.cell.callers, k.system.name, name,
-		1e6*per(func(u load.Usage) float64 { return u.CPUSeconds }), per(func(u load.Usage) float64 { return float64(u.WrittenBytes) }),
-		flushes, memory/(1<<20))
+	return joined(parts)
+}
+
+func joined(parts []string) string {
+	if len(parts) == 0 {
+		return "-"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // loadAverage is what the kernel says of the last minutes.

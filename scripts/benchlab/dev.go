@@ -154,7 +154,12 @@ func (d *dev) systems(ctx context.Context, nodes string) ([]*system, error) {
 		return nil, err
 	}
 	first, _, _ := strings.Cut(string(version), "\n")
-	about := notes{Version: first, Settings: "twofold dev: two data nodes and a witness on this machine, shipped defaults, mTLS between them", Durability: ourDurability}
+	leader, err := d.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	about := notes{Version: first, Durability: ourDurability,
+		Settings: fmt.Sprintf("twofold dev: data nodes a and b (%c leads at the start) and witness w, shipped defaults, mTLS between them", "ab"[leader])}
 	var list []*system
 	for node := range strings.SplitSeq(nodes, ",") {
 		locate, ok := d.locators()[node]

@@ -89,7 +89,7 @@ type cell struct {
 	callers  int
 }
 
-func (c cell) String() string { return fmt.Sprintf("%s, %d callers", c.workload, c.callers) }
+func (c cell) String() string { return fmt.Sprintf("%s at %d", c.workload, c.callers) }
 
 // cells are the rows.
 func (o *options) cells() ([]cell, error) {

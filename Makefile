@@ -89,7 +89,7 @@ bench: build
 
 # Decode, encode, dispatch, apply, reads from the state and its cache, batches, and the bench's own client.
 bench-micro:
-	$(GO) test -p 1 -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./nfs/xdr ./nfs/rpc ./nfs ./nfs/nfs3 ./nfs/handle ./nfs/export ./nfs/client \
+	$(GO) test -p 1 -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./nfs/rpc ./nfs ./nfs/nfs3 ./nfs/handle ./nfs/export ./nfs/client \
 		./replica/command ./replica/duplicate ./replica/state ./replica
 
 figures: pauses

@@ -3,7 +3,7 @@
 //
 // # Purpose
 //
-// One file holds each subcommand (init, serve, dev, status,
+// One file holds each subcommand (init, serve, dev, status, bench,
 // leader, drain, member, recover, export, version). The type
 // [node] builds a whole node from a [config], so that tests start nodes in
 // their own process too. This is the only place that knows every package, that

@@ -33,6 +33,7 @@ type benchOptions struct {
 	json      string
 	watch     []string
 	metrics   []string
+	disk      string
 	procs     int
 }
 
@@ -83,6 +84,7 @@ func newBenchCmd() *cobra.Command {
 	f.StringVar(&o.json, "json", "", "file for the results as JSON, - for stdout")
 	f.StringSliceVar(&o.watch, "watch", nil, "NAME=PID of processes on this host whose CPU, memory and disk use to measure")
 	f.StringSliceVar(&o.metrics, "metrics", nil, "NAME=ADDR of the HTTP addresses of watched twofold nodes")
+	f.StringVar(&o.disk, "disk", "", "directory on a disk whose writes and flushes to measure, all of them")
 	f.IntVar(&o.procs, "procs", 1, "processors that bench itself may use at a time")
 	cmd.AddCommand(newFloorCmd())
 	return cmd
@@ -144,7 +146,7 @@ func runBenchCmd(cmd *cobra.Command, o *benchOptions) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process
-	w, err := newWatcher(o.watch, o.metrics)
+	w, err := newWatcher(o.watch, o.metrics, o.disk)
 	if err != nil {
 		return err
 	}
@@ -194,11 +196,11 @@ func measureCells(ctx context.Context, b *load.Bench, o *benchOptions, w *watche
 		if err != nil {
 			return err
 		}
-		used, err := w.used()
-		if err != nil {
+		m := load.Measured{Result: *res}
+		if err := w.used(&m); err != nil {
 			return err
 		}
-		report.Results = append(report.Results, load.Measured{Result: *res, Processes: used})
+		report.Results = append(report.Results, m)
 		show.result(res)
 	}
 	if ctx.Err() != nil {

@@ -117,7 +117,7 @@ func TestBench_BadFlags(t *testing.T) {
 }
 
 func TestWatcher(t *testing.T) {
-	w, err := newWatcher([]string{fmt.Sprintf("me=%d", os.Getpid())}, nil)
+	w, err := newWatcher([]string{fmt.Sprintf("me=%d", os.Getpid())}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,16 +125,31 @@ func TestWatcher(t *testing.T) {
 	for deadline := time.Now().Add(100 * time.Millisecond); time.Now().Before(deadline); {
 	}
 	w.window(false)
-	used, err := w.used()
-	if err != nil {
+	var m load.Measured
+	if err := w.used(&m); err != nil {
 		t.Fatal(err)
 	}
-	if u := used["me"]; u.CPUSeconds <= 0 || u.CPUSeconds > 60 || u.MemoryBytes < 1<<20 || used[benchProcess].MemoryBytes == 0 {
-		t.Errorf("%+v", used)
+	if u := m.Processes["me"]; u.CPUSeconds <= 0 || u.CPUSeconds > 60 || u.MemoryBytes < 1<<20 || m.Processes[benchProcess].MemoryBytes == 0 || m.Disk != nil {
+		t.Errorf("%+v", m)
 	}
 	w.reset()
-	if used, err := w.used(); err != nil || len(used) != 0 {
-		t.Errorf("after a reset: %+v, %v", used, err)
+	if err := w.used(&m); err != nil || len(m.Processes) != 0 {
+		t.Errorf("after a reset: %+v, %v", m, err)
+	}
+}
+
+func TestReadDisk(t *testing.T) {
+	path := t.TempDir() + "/stat"
+	writeFile(t, path, " 4611232 781462 133904058 2223430 54872670 4054126 1000 8773300 0 4938044 13816440 1891476 2067 1671935192 349904 77 2469804\n")
+	if u, err := readDisk(path); err != nil || u.Flushes != 77 || u.WrittenBytes != 512000 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	writeFile(t, path, "1 2 3\n")
+	if u, err := readDisk(path); err == nil {
+		t.Errorf("too few fields: %+v", u)
+	}
+	if _, err := diskStatPath("/proc"); err == nil {
+		t.Error("a file system without a disk is accepted")
 	}
 }
 

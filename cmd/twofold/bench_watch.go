@@ -32,16 +32,23 @@ var watchedMetrics = []string{"twofold_raft_append_duration_seconds_count", "two
 type watcher struct {
 	pids    map[string]int
 	metrics map[string]string // URLs
+	disk    string            // path of a disk's counters; empty for none
 	http    http.Client
 
 	mu    sync.Mutex
-	from  map[string]load.Usage // at the begin of the window
-	total map[string]load.Usage
+	from  usages // at the begin of the window
+	total usages
 	err   error // the first thing that could not be measured
 }
 
-// newWatcher reads NAME=PID and NAME=ADDR.
-func newWatcher(pids, metrics []string) (*watcher, error) {
+// usages are all counters that are watched.
+type usages struct {
+	processes map[string]load.Usage
+	disk      load.DiskUsage
+}
+
+// newWatcher reads NAME=PID and NAME=ADDR, and finds the disk of a directory.
+func newWatcher(pids, metrics []string, disk string) (*watcher, error) {
 	w := &watcher{pids: map[string]int{benchProcess: os.Getpid()}, metrics: map[string]string{}, http: http.Client{Timeout: metricsTimeout}}
 	for _, text := range pids {
 		name, value, ok := strings.Cut(text, "=")
@@ -58,6 +65,13 @@ func newWatcher(pids, metrics []string) (*watcher, error) {
 		}
 		w.metrics[name] = "http://" + addr + "/metrics"
 	}
+	if disk != "" {
+		path, err := diskStatPath(disk)
+		if err != nil {
+			return nil, err
+		}
+		w.disk = path
+	}
 	w.reset()
 	_, err := w.sample()
 	return w, err
@@ -67,7 +81,7 @@ func newWatcher(pids, metrics []string) (*watcher, error) {
 func (w *watcher) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.from, w.total, w.err = nil, map[string]load.Usage{}, nil
+	w.from, w.total, w.err = usages{}, usages{processes: map[string]load.Usage{}}, nil
 }
 
 // window is called at the begin and at the end of each measured time.
@@ -82,24 +96,37 @@ func (w *watcher) window(begin bool) {
 		w.from = now
 		return
 	}
-	for name, to := range now {
-		sum := w.total[name]
-		sum.Add(w.from[name], to)
-		w.total[name] = sum
+	for name, to := range now.processes {
+		sum := w.total.processes[name]
+		sum.Add(w.from.processes[name], to)
+		w.total.processes[name] = sum
 	}
+	w.total.disk.Flushes += now.disk.Flushes - w.from.disk.Flushes
+	w.total.disk.WrittenBytes += now.disk.WrittenBytes - w.from.disk.WrittenBytes
 }
 
-// used is what was used since reset.
-func (w *watcher) used() (map[string]load.Usage, error) {
+// used enters what was used since reset.
+func (w *watcher) used(m *load.Measured) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.total, w.err
+	m.Processes = w.total.processes
+	if w.disk != "" {
+		disk := w.total.disk
+		m.Disk = &disk
+	}
+	return w.err
 }
 
 // sample reads all counters as they are.
-func (w *watcher) sample() (map[string]load.Usage, error) {
-	all := make(map[string]load.Usage)
+func (w *watcher) sample() (usages, error) {
+	all := usages{processes: make(map[string]load.Usage)}
 	var errs []error
+	if w.disk != "" {
+		var err error
+		if all.disk, err = readDisk(w.disk); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	for name, pid := range w.pids {
 		u, err := processUsage(pid)
 		if err == nil && w.metrics[name] != "" {
@@ -108,7 +135,7 @@ func (w *watcher) sample() (map[string]load.Usage, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
-		all[name] = u
+		all.processes[name] = u
 	}
 	return all, errors.Join(errs...)
 }

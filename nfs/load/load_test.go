@@ -264,9 +264,19 @@ func TestRun_Stopped(t *testing.T) {
 func TestRun_RepeatsAfterAFailure(t *testing.T) {
 	addr, sp := serve(t)
 	b := open(t, config(t, addr))
-	var n atomic.Int64
+	var mu sync.Mutex
+	n, dropped := 0, map[uint32]bool{} // XIDs that did not come again yet
 	sp.with(func(_ context.Context, call *rpc.Call, _ *xdr.Writer) (bool, error) {
-		return call.Proc == client.ProcNull && n.Add(1)%40 == 0, rpc.ErrDrop // closes the connection
+		if call.Proc != client.ProcNull {
+			return false, nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		delete(dropped, call.XID)
+		if n++; n%40 == 0 {
+			dropped[call.XID] = true
+		}
+		return n%40 == 0, rpc.ErrDrop // closes the connection
 	})
 	res, err := b.Run(t.Context(), load.Cell{Workload: "null", Callers: 4, Ops: 200})
 	if err != nil {
@@ -274,6 +284,11 @@ func TestRun_RepeatsAfterAFailure(t *testing.T) {
 	}
 	if res.Ops != 200 || res.Failed() != 0 || res.Repeated < 5 {
 		t.Errorf("%d operations, errors %v, %d lost, %d repeated", res.Ops, res.Errors, res.Lost, res.Repeated)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(dropped) != 0 {
+		t.Errorf("%d calls did not come again under their XIDs", len(dropped))
 	}
 }
 

@@ -27,6 +27,14 @@ type Measured struct {
 	Result
 	// Processes has the bench itself, as "bench", and those that were watched.
 	Processes map[string]Usage `json:"processes"`
+	// Disk is what a whole disk did, whoever had it do that.
+	Disk *DiskUsage `json:"disk,omitempty"`
+}
+
+// DiskUsage is what a disk did.
+type DiskUsage struct {
+	WrittenBytes int64 `json:"written_bytes"`
+	Flushes      int64 `json:"flushes"`
 }
 
 // Usage is what one process used.

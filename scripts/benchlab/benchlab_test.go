@@ -23,7 +23,7 @@ func planted() *table {
 		measured: map[key][]*load.Measured{}, failures: map[key]error{},
 	}
 	one := func(rate float64, unit string) *load.Measured {
-		m := &load.Measured{Processes: map[string]load.Usage{
+		m := &load.Measured{Disk: &load.DiskUsage{Flushes: 120}, Processes: map[string]load.Usage{
 			"a":     {CPUSeconds: 0.002, WrittenBytes: 4096, MemoryBytes: 3 << 20, Metrics: map[string]float64{flushMetric: 50}},
 			"bench": {CPUSeconds: 0.001},
 		}}
@@ -48,7 +48,7 @@ func TestTable(t *testing.T) {
 		"| create | 1 | 600 (300-900) | 200 (100-300) | 3.00 |",
 		"| seqwrite | 16 | 51.0 (50.0-52.0) | failed | - |",
 		"| create | twofold, leader | 300 | 2.00 |",
-		"| create | 1 | twofold, leader | a 20.0, b 0.0, bench 10.0 | a 41, b 0 | a 0.500, b 0.000 | a 3, b 0, bench 0 |",
+		"| create | 1 | twofold, leader | a 20.0, b 0.0, bench 10.0 | a 41, b 0 | a 0.500, b 0.000 | 1.200 | a 3, b 0, bench 0 |",
 		"| peer | v2 | not stated | not stated |",
 		"- seqwrite at 16, peer: a round failed twice: planted",
 		"The floor is 150 us",

@@ -18,9 +18,9 @@ const flushMetric = "twofold_raft_append_duration_seconds_count"
 // renderCosts writes what each process used for one operation.
 func (t *table) renderCosts(w io.Writer) {
 	fmt.Fprint(w, "\n### Costs of one operation\n\nMedians, for each process. CPU is user and system time in us; bytes are what the process had the kernel write to disk (write_bytes); "+
-		"log flushes are appends to a node's log, each ending with an fdatasync (flushes of the state, and those of peers, are not counted by anybody); memory is what is resident. "+
-		"Compactions in the background count where they happen.\n\n"+
-		"| workload | callers | system | CPU us/op | bytes written/op | log flushes/op | memory, MiB |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+		"log flushes are appends to a node's log, each ending with an fdatasync; disk flushes are those of the whole disk, of all nodes and of whatever else "+
+		"writes to it at the time; memory is what is resident. Compactions in the background count where they happen.\n\n"+
+		"| workload | callers | system | CPU us/op | bytes written/op | log flushes/op | disk flushes/op | memory, MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, c := range t.cells {
 		for _, s := range t.systems {
 			k := key{c, s}
@@ -29,10 +29,10 @@ func (t *table) renderCosts(w io.Writer) {
 			}
 			nodes := sortedKeys(s.pids)
 			all := append(slices.Clone(nodes), "bench")
-			fmt.Fprintf(w, "| %s | %d | %s | %s | %s | %s | %s |\n", c.workload, c.callers, s.name,
+			fmt.Fprintf(w, "| %s | %d | %s | %s | %s | %s | %s | %s |\n", c.workload, c.callers, s.name,
 				t.each(k, all, 1, func(u load.Usage) float64 { return 1e6 * u.CPUSeconds }),
 				t.each(k, nodes, 0, func(u load.Usage) float64 { return float64(u.WrittenBytes) }),
-				t.flushes(k, s),
+				t.flushes(k, s), t.diskFlushes(k),
 				t.memory(k, all))
 		}
 	}
@@ -51,6 +51,13 @@ func (t *table) each(k key, names []string, digits int, of func(load.Usage) floa
 func (t *table) flushes(k key, s *system) string {
 	const digits = 3
 	return t.each(k, sortedKeys(s.metrics), digits, func(u load.Usage) float64 { return u.Metrics[flushMetric] })
+}
+
+func (t *table) diskFlushes(k key) string {
+	if t.measured[k][0].Disk == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", t.median(k, func(m *load.Measured) float64 { return float64(m.Disk.Flushes) / float64(max(m.Ops, 1)) }))
 }
 
 func (t *table) memory(k key, names []string) string {

@@ -29,6 +29,7 @@ type options struct {
 	warmup    time.Duration
 	width     int
 	fileSize  string
+	disk      bool
 	nfs       string
 	http      string
 }
@@ -65,6 +66,7 @@ func run(args []string) error {
 	f.DurationVar(&o.warmup, "warmup", time.Second, "how long to go before measuring")
 	f.IntVar(&o.width, "width", 1000, "entries of a directory")
 	f.StringVar(&o.fileSize, "file-size", "256MiB", "size of the file of seqwrite and seqread")
+	f.BoolVar(&o.disk, "disk", true, "measure the flushes of the disk of -dir, for peers of this host too")
 	f.StringVar(&o.nfs, "nfs", defaultNFS, "NFS addresses of nodes a and b")
 	f.StringVar(&o.http, "http", defaultHTTP, "HTTP addresses of nodes a, b and w")
 	if err := f.Parse(args); err != nil {

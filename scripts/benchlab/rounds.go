@@ -88,6 +88,9 @@ func bench(ctx context.Context, o *options, c cell, s *system, name string) (*lo
 	path := filepath.Join(o.results, name+"-"+slug+".json")
 	args := append([]string{"bench", target, "-w", c.workload, "-c", strconv.Itoa(c.callers), "-d", o.duration.String(), "--warmup", o.warmup.String(),
 		"--width", strconv.Itoa(o.width), "--file-size", o.fileSize, "--json", path}, s.watch()...)
+	if len(s.pids) > 0 && o.disk {
+		args = append(args, "--disk", o.dir)
+	}
 	cmd := exec.CommandContext(ctx, o.binary, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopBench

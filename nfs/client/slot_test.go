@@ -81,8 +81,17 @@ func TestSlot_ConnectionFails(t *testing.T) {
 	}
 }
 
+// smallBuffers makes a connection take little at once.
+func smallBuffers(t *testing.T, nc net.Conn) {
+	tcp := nc.(*net.TCPConn)
+	if err := errors.Join(tcp.SetReadBuffer(16<<10), tcp.SetWriteBuffer(16<<10)); err != nil {
+		t.Error(err)
+	}
+}
+
 // Large calls and large replies, both at once, over a socket whose buffers they exceed by far: neither end waits for the other for ever.
 func TestSlot_BothWaysFull(t *testing.T) {
+	const callers = 12
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -97,8 +106,16 @@ func TestSlot_BothWaysFull(t *testing.T) {
 			return
 		}
 		defer nc.Close()
+		smallBuffers(t, nc)
 		srv := &fakeServer{t: t, nc: nc}
 		srv.rr = newRecords(nc)
+		var first []*rpc.Call
+		for range callers { // answered all at once: their callers' large calls are then written by who reads
+			first = append(first, srv.next())
+		}
+		for _, call := range first {
+			srv.reply(call.XID, nil)
+		}
 		for { // it answers before it reads on
 			call, err := srv.tryNext()
 			if err != nil {
@@ -110,17 +127,22 @@ func TestSlot_BothWaysFull(t *testing.T) {
 			srv.reply(call.XID, call.Args)
 		}
 	})
-	c, err := client.Dial(t.Context(), l.Addr().String())
+	nc, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
+	smallBuffers(t, nc)
+	c := client.New(nc)
 	defer c.Close()
 	data := make([]byte, 1<<20)
-	var callers sync.WaitGroup
-	for range 12 {
-		callers.Go(func() {
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
 			s := c.NewSlot()
 			head := encoded(c, "")
+			if _, err := s.Call(time.Now(), head, nil); err != nil {
+				t.Error(err)
+			}
 			for range 2 {
 				if res, err := s.Call(time.Now(), head, data); err != nil || len(res) != len(data) {
 					t.Errorf("%d bytes, %v", len(res), err)
@@ -128,7 +150,7 @@ func TestSlot_BothWaysFull(t *testing.T) {
 			}
 		})
 	}
-	callers.Wait()
+	all.Wait()
 }
 
 // echo answers every call of one connection with its arguments, without allocating.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"twofold/nfs/load"
+	nfsload "twofold/nfs/load"
 )
 
 // benchCleanLimit bounds how long bench removes what it made.
@@ -23,7 +23,7 @@ const benchCleanLimit = 10 * time.Minute
 
 // benchOptions are the flags of bench.
 type benchOptions struct {
-	load.Config
+	nfsload.Config
 	workloads []string
 	callers   []int
 	duration  time.Duration
@@ -69,7 +69,7 @@ func newBenchCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringSliceVarP(&o.workloads, "workloads", "w", nil, "workloads, in this order (default all)")
-	f.IntSliceVarP(&o.callers, "callers", "c", []int{defaultBenchCallers}, fmt.Sprintf("numbers of callers, 1 to %d", load.MaxCallers))
+	f.IntSliceVarP(&o.callers, "callers", "c", []int{defaultBenchCallers}, fmt.Sprintf("numbers of callers, 1 to %d", nfsload.MaxCallers))
 	f.DurationVarP(&o.duration, "duration", "d", defaultBenchDuration, "how long to measure each")
 	f.DurationVar(&o.warmup, "warmup", defaultBenchWarmup, "how long to go before measuring")
 	f.Int64VarP(&o.ops, "ops", "n", 0, "number of operations to make, instead of a duration")
@@ -92,7 +92,7 @@ func newBenchCmd() *cobra.Command {
 
 func workloadHelp() string {
 	var b strings.Builder
-	for _, w := range load.Workloads {
+	for _, w := range nfsload.Workloads {
 		fmt.Fprintf(&b, "  %-12s %s\n", w.Name, w.Operation)
 	}
 	return b.String()
@@ -102,7 +102,7 @@ func workloadHelp() string {
 func (o *benchOptions) complete(targets string) error {
 	o.Targets = nil
 	for text := range strings.SplitSeq(targets, ",") {
-		t, err := load.ParseTarget(text)
+		t, err := nfsload.ParseTarget(text)
 		if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (o *benchOptions) complete(targets string) error {
 	}
 	o.FileSize = int64(size)
 	if len(o.workloads) == 0 {
-		for _, w := range load.Workloads {
+		for _, w := range nfsload.Workloads {
 			o.workloads = append(o.workloads, w.Name)
 		}
 	}
@@ -130,11 +130,11 @@ func (o *benchOptions) complete(targets string) error {
 }
 
 // cells are the measurements to make.
-func (o *benchOptions) cells() []load.Cell {
-	var cells []load.Cell
+func (o *benchOptions) cells() []nfsload.Cell {
+	var cells []nfsload.Cell
 	for _, w := range o.workloads {
 		for _, c := range o.callers {
-			cells = append(cells, load.Cell{Workload: w, Callers: c, Duration: o.duration, Warmup: o.warmup, Ops: o.ops})
+			cells = append(cells, nfsload.Cell{Workload: w, Callers: c, Duration: o.duration, Warmup: o.warmup, Ops: o.ops})
 		}
 	}
 	return cells
@@ -160,19 +160,19 @@ func runBenchCmd(cmd *cobra.Command, o *benchOptions) error {
 	return errors.Join(err, writeReport(o.json, report, cmd.OutOrStdout()), verdict(report))
 }
 
-func newReport(o *benchOptions) *load.Report {
-	return &load.Report{
-		Schema: load.ReportSchema, Version: buildVersion(), Go: runtime.Version(), CPUs: runtime.NumCPU(), Time: time.Now().UTC().Format(time.RFC3339),
+func newReport(o *benchOptions) *nfsload.Report {
+	return &nfsload.Report{
+		Schema: nfsload.ReportSchema, Version: buildVersion(), Go: runtime.Version(), CPUs: runtime.NumCPU(), Time: time.Now().UTC().Format(time.RFC3339),
 		Seed: o.Seed, Width: o.Width, FileSize: o.FileSize, UID: o.UID, GID: o.GID,
-		TimeoutSecs: o.Timeout.Seconds(), WarmupSecs: o.warmup.Seconds(), Results: []load.Measured{},
+		TimeoutSecs: o.Timeout.Seconds(), WarmupSecs: o.warmup.Seconds(), Results: []nfsload.Measured{},
 	}
 }
 
 // measureAll makes all measurements and removes what they made.
-func measureAll(ctx context.Context, o *benchOptions, w *watcher, show *benchView, report *load.Report) error {
+func measureAll(ctx context.Context, o *benchOptions, w *watcher, show *benchView, report *nfsload.Report) error {
 	cfg := o.Config
 	cfg.Progress, cfg.Window = show.progress, w.window
-	b, err := load.Open(ctx, cfg)
+	b, err := nfsload.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func measureAll(ctx context.Context, o *benchOptions, w *watcher, show *benchVie
 	return errors.Join(err, b.Clean(clean))
 }
 
-func measureCells(ctx context.Context, b *load.Bench, o *benchOptions, w *watcher, show *benchView, report *load.Report) error {
+func measureCells(ctx context.Context, b *nfsload.Bench, o *benchOptions, w *watcher, show *benchView, report *nfsload.Report) error {
 	cells := o.cells()
 	for i, c := range cells {
 		if ctx.Err() != nil {
@@ -196,7 +196,7 @@ func measureCells(ctx context.Context, b *load.Bench, o *benchOptions, w *watche
 		if err != nil {
 			return err
 		}
-		m := load.Measured{Result: *res}
+		m := nfsload.Measured{Result: *res}
 		if err := w.used(&m); err != nil {
 			return err
 		}
@@ -210,7 +210,7 @@ func measureCells(ctx context.Context, b *load.Bench, o *benchOptions, w *watche
 }
 
 // writeReport writes the report to a file, or as JSON or a table to out.
-func writeReport(path string, r *load.Report, out io.Writer) error {
+func writeReport(path string, r *nfsload.Report, out io.Writer) error {
 	if path == "" {
 		return writeBenchTable(out, r)
 	}
@@ -227,7 +227,7 @@ func writeReport(path string, r *load.Report, out io.Writer) error {
 }
 
 // verdict is an error if an operation went wrong.
-func verdict(r *load.Report) error {
+func verdict(r *nfsload.Report) error {
 	var failed int64
 	for _, m := range r.Results {
 		failed += m.Failed()

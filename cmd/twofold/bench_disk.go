@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"twofold/nfs/load"
+	nfsload "twofold/nfs/load"
 )
 
 // Fields of a block device's stat file (Documentation/block/stat.rst of Linux): sectors written, and flush requests, which Linux counts since 5.5.
@@ -32,7 +32,7 @@ func diskStatPath(dir string) (string, error) {
 }
 
 // readDisk reads what a disk has done since the start of the host.
-func readDisk(path string) (u load.DiskUsage, err error) {
+func readDisk(path string) (u nfsload.DiskUsage, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return u, err

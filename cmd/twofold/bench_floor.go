@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"twofold/nfs/load"
+	nfsload "twofold/nfs/load"
 )
 
 // defaultFloorBytes is about what a CREATE is in the log.
@@ -19,7 +19,7 @@ const (
 )
 
 func newFloorCmd() *cobra.Command {
-	cfg := load.FloorConfig{}
+	cfg := nfsload.FloorConfig{}
 	var dirs []string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -37,7 +37,7 @@ func newFloorCmd() *cobra.Command {
 			cfg.Dirs = [2]string(dirs)
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			res, err := load.Floor(ctx, cfg)
+			res, err := nfsload.Floor(ctx, cfg)
 			if err != nil {
 				return err
 			}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"twofold/nfs/client"
-	"twofold/nfs/load"
+	nfsload "twofold/nfs/load"
 )
 
 // Every workload runs against both nodes of a real pair, and all that was made is removed.
@@ -29,11 +29,11 @@ func TestBench_Pair(t *testing.T) {
 	if code := p.exit(t); code != exitOK {
 		t.Fatalf("exit code %d", code)
 	}
-	var r load.Report
+	var r nfsload.Report
 	if err := json.Unmarshal([]byte(p.stdout.String()), &r); err != nil {
 		t.Fatal(err)
 	}
-	if want := len(load.Workloads); len(r.Results) != want || r.Schema != load.ReportSchema || r.Error != "" {
+	if want := len(nfsload.Workloads); len(r.Results) != want || r.Schema != nfsload.ReportSchema || r.Error != "" {
 		t.Fatalf("%d results, want %d: %+v", len(r.Results), want, r)
 	}
 	for _, m := range r.Results {
@@ -125,7 +125,7 @@ func TestWatcher(t *testing.T) {
 	for deadline := time.Now().Add(100 * time.Millisecond); time.Now().Before(deadline); {
 	}
 	w.window(false)
-	var m load.Measured
+	var m nfsload.Measured
 	if err := w.used(&m); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
-	"twofold/nfs/load"
+	nfsload "twofold/nfs/load"
 )
 
 // benchView shows how far a bench is: a bar on a terminal, else a line for each measurement.
@@ -40,7 +40,7 @@ func newBenchView(out io.Writer) *benchView {
 }
 
 // begin begins a measurement.
-func (v *benchView) begin(i, of int, c load.Cell) {
+func (v *benchView) begin(i, of int, c nfsload.Cell) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.title = fmt.Sprintf("%d/%d %s, %s", i, of, c.Workload, callersText(c.Callers))
@@ -60,7 +60,7 @@ func callersText(n int) string {
 }
 
 // progress moves the bar.
-func (v *benchView) progress(p load.Progress) {
+func (v *benchView) progress(p nfsload.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.bar == nil {
@@ -75,7 +75,7 @@ func (v *benchView) progress(p load.Progress) {
 }
 
 // result ends a measurement with a line.
-func (v *benchView) result(r *load.Result) {
+func (v *benchView) result(r *nfsload.Result) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.clearLocked()
@@ -104,7 +104,7 @@ func (v *benchView) clearLocked() {
 }
 
 // troubles tells what did not go right, if anything.
-func troubles(r *load.Result) string {
+func troubles(r *nfsload.Result) string {
 	var parts []string
 	for _, what := range slices.Sorted(maps.Keys(r.Errors)) {
 		parts = append(parts, fmt.Sprintf("%d times %s", r.Errors[what], what))
@@ -125,7 +125,7 @@ func troubles(r *load.Result) string {
 }
 
 // writeBenchTable writes the results for people.
-func writeBenchTable(out io.Writer, r *load.Report) error {
+func writeBenchTable(out io.Writer, r *nfsload.Report) error {
 	if len(r.Results) == 0 {
 		return nil
 	}

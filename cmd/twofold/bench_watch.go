@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"twofold/nfs/load"
+	nfsload "twofold/nfs/load"
 )
 
 const (
@@ -43,8 +43,8 @@ type watcher struct {
 
 // usages are all counters that are watched.
 type usages struct {
-	processes map[string]load.Usage
-	disk      load.DiskUsage
+	processes map[string]nfsload.Usage
+	disk      nfsload.DiskUsage
 }
 
 // newWatcher reads NAME=PID and NAME=ADDR, and finds the disk of a directory.
@@ -81,7 +81,7 @@ func newWatcher(pids, metrics []string, disk string) (*watcher, error) {
 func (w *watcher) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.from, w.total, w.err = usages{}, usages{processes: map[string]load.Usage{}}, nil
+	w.from, w.total, w.err = usages{}, usages{processes: map[string]nfsload.Usage{}}, nil
 }
 
 // window is called at the begin and at the end of each measured time.
@@ -106,7 +106,7 @@ func (w *watcher) window(begin bool) {
 }
 
 // used enters what was used since reset.
-func (w *watcher) used(m *load.Measured) error {
+func (w *watcher) used(m *nfsload.Measured) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m.Processes = w.total.processes
@@ -119,7 +119,7 @@ func (w *watcher) used(m *load.Measured) error {
 
 // sample reads all counters as they are.
 func (w *watcher) sample() (usages, error) {
-	all := usages{processes: make(map[string]load.Usage)}
+	all := usages{processes: make(map[string]nfsload.Usage)}
 	var errs []error
 	if w.disk != "" {
 		var err error
@@ -141,7 +141,7 @@ func (w *watcher) sample() (usages, error) {
 }
 
 // processUsage reads what a process has used since its start.
-func processUsage(pid int) (u load.Usage, err error) {
+func processUsage(pid int) (u nfsload.Usage, err error) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	stat, err := os.ReadFile(dir + "stat")
 	if err != nil {

@@ -80,7 +80,7 @@ func opTree(c *caller) (int64, error) {
 	}
 	f := u.tree[u.dir].files[u.file]
 	u.file++
-	return int64(f.size), c.unpackFile(u.fhs[u.dir], &f)
+	return 0, c.unpackFile(u.fhs[u.dir], &f)
 }
 
 // unpackDir makes the directory that comes next, or leaves one that is full.

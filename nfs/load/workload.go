@@ -46,7 +46,7 @@ var Workloads = []*Workload{
 		Unit: "bytes", rounds: true, serial: true, refill: refillSeq, op: opSeqWrite},
 	{Name: "seqread", Operation: "one READ of a file that all callers of a server read in order, again and again, once read before", Unit: "bytes",
 		first: beginSeqRead, many: fillSeqRead, own: warmSeqRead, op: opSeqRead},
-	{Name: "tree", Operation: "one file of a tree of 1,800 that is unpacked: LOOKUP (absent), CREATE, WRITE, SETATTR, and the directories", Unit: "bytes", op: opTree},
+	{Name: "tree", Operation: "one file of a tree of 1,800 that is unpacked: LOOKUP (absent), CREATE, WRITE, SETATTR, and the directories", op: opTree},
 	{Name: "git", Operation: "one call of those that git status, git commit and git clone make", perCall: true, first: beginRepo, many: fillRepo, own: ownRepo, op: opGit},
 }
 

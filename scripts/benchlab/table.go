@@ -101,7 +101,7 @@ func rate(m *load.Measured) float64 {
 
 // renderRates writes medians with their spread, and the ratios of the first system to each peer.
 func (t *table) renderRates(w io.Writer) {
-	fmt.Fprint(w, "\n### Rates\n\nMedian operations per second, with the least and the most in brackets; entries per second for readdirplus, MB per second for seqwrite, seqread and tree. "+
+	fmt.Fprint(w, "\n### Rates\n\nMedian operations per second, with the least and the most in brackets; entries per second for readdirplus, MB per second for seqwrite and seqread. "+
 		"A ratio is between medians; above 1 twofold is faster.\n\n| workload | callers |")
 	ours, peers := t.split()
 	for _, s := range t.systems {

@@ -63,6 +63,15 @@ func (n *Node) unfit() bool {
 	return ok && u.Unfit()
 }
 
+// stateless tells whether the state machine has nothing at all, since its state was
+// damaged: the node keeps its log and votes, as a witness does, until a state has
+// come from another node. The log is kept from the marker on, so that it continues
+// such a state.
+func (n *Node) stateless() bool {
+	u, ok := n.sm.(interface{ Stateless() bool })
+	return ok && u.Stateless()
+}
+
 // handOver gives the lead of a witness to a data node. The transfer brings
 // the target's log up to date first. It tries until the lead is gone: there is
 // nothing else that a leading witness could do.

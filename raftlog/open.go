@@ -186,7 +186,7 @@ func (n *Node) recoverMarker() error {
 	} else if first > 1 {
 		return fmt.Errorf("%w: the log in %s begins at %d, but its marker file is missing", ErrCorrupt, n.cfg.Dir, first)
 	}
-	if n.sm == nil {
+	if n.sm == nil || n.stateless() {
 		n.beginAt(m)
 		return nil
 	}

@@ -185,7 +185,9 @@ func (n *Node) self() pong {
 	p.Ready = p.Leader && Term(n.readyTerm.Load()) == t && !p.Stalled
 	if n.sm != nil {
 		p.Applied = n.sm.Applied()
-		p.Durable, _ = n.sm.Durable()
+		if !n.unfit() { // else it is not complete up to anywhere (rule W2)
+			p.Durable, _ = n.sm.Durable()
+		}
 	}
 	return p
 }

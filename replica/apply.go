@@ -81,6 +81,11 @@ func (s *Store) runApply() {
 			}
 		case f := <-s.installs:
 			f()
+		case <-s.replayNext():
+			if err := s.replayLog(); err != nil {
+				s.breakDown(err)
+				return
+			}
 		case <-s.broken:
 			return
 		case <-s.closed:
@@ -89,16 +94,37 @@ func (s *Store) runApply() {
 	}
 }
 
+// replayNext is closed while the log is applied to a state that replaced a damaged one.
+func (s *Store) replayNext() <-chan struct{} {
+	if s.replaying {
+		return reached
+	}
+	return nil
+}
+
 // watchState ends the Store's work when its state can no longer be written out.
 // The apply goroutine may hang in the state by then.
 func (s *Store) watchState() {
-	select {
-	case <-s.state.Failed():
-		if s.damaged(s.state.Failure()) {
-			return // a disk that returns other bytes than it took is no reason to stop the log
+	for {
+		failed := s.state.Failed()
+		select {
+		case <-failed:
+		case <-s.closed:
+			return
 		}
-		s.breakDown(fmt.Errorf("replica: %w", s.state.Failure()))
-	case <-s.closed:
+		if failed != s.state.Failed() {
+			continue // another state has its place
+		}
+		if err := s.state.Failure(); !s.damaged(err) {
+			s.breakDown(fmt.Errorf("replica: %w", err))
+			return
+		}
+		// A disk that returns other bytes than it took is no reason to stop the log.
+		select {
+		case <-s.quarantine.over():
+		case <-s.closed:
+			return
+		}
 	}
 }
 
@@ -113,10 +139,23 @@ func (s *Store) breakDown(err error) {
 // applyEntry applies one entry, answers who waits for its changes, and moves
 // the applied index on.
 func (s *Store) applyEntry(e raftlog.Entry) error {
+	s.seen = max(s.seen, uint64(e.Index))
 	if s.quarantined() {
 		s.follow(e)
 		return nil // the log keeps it
 	}
+	if e.Index <= s.applied.load() {
+		return nil // a state that was brought has it
+	}
+	err := s.applyData(e)
+	if err != nil && s.damaged(err) {
+		return nil
+	}
+	return err
+}
+
+// applyData applies an entry to the state.
+func (s *Store) applyData(e raftlog.Entry) error {
 	start := time.Now()
 	if e.Data == nil {
 		return s.pass(e)
@@ -134,14 +173,13 @@ func (s *Store) applyEntry(e raftlog.Entry) error {
 		return s.pass(e)
 	}
 	results, err := s.state.Apply(uint64(e.Index), uint64(e.Term), cmds)
-	if err != nil && s.damaged(err) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	s.noteIntegrity(e.Index, e.Term, cmds)
-	s.refreshClients()
+	if !s.replaying { // until it is over the leader's tables are in use
+		s.refreshClients()
+	}
 	s.applied.advance(e.Index)
 	for i := range results {
 		s.waiters.applied(cmds[i].Origin, &results[i])
@@ -149,14 +187,6 @@ func (s *Store) applyEntry(e raftlog.Entry) error {
 	s.endOlder(e.Term)
 	s.metrics.ObserveApply(time.Since(start))
 	return nil
-}
-
-// follow goes by an entry that a copy in quarantine does not take.
-func (s *Store) follow(e raftlog.Entry) {
-	term, cmds, err := decodeEntry(e.Data)
-	if err == nil && term == uint64(e.Term) {
-		s.state.Follow(term, cmds)
-	}
 }
 
 // pass moves the applied index over an entry that changes nothing.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"twofold/raftlog"
@@ -26,11 +27,12 @@ const (
 
 // catchUp is a Store's part in bringing states from node to node.
 type catchUp struct {
-	net   raftlog.Net // set by Start
-	sink  catchup.Sink
-	given *catchup.Progress // as the source
-	ctx   context.Context   // ends with Stop
-	stop  context.CancelFunc
+	net    raftlog.Net // set by Start
+	sink   catchup.Sink
+	given  *catchup.Progress // as the source
+	giving atomic.Bool       // to a node that asked for it
+	ctx    context.Context   // ends with Stop
+	stop   context.CancelFunc
 
 	mu struct {
 		sync.Mutex
@@ -57,7 +59,8 @@ func (s *Store) openCatchUp() error {
 	}
 	index, term, err := state.Staged(s.cfg.Dir, s.cfg.State)
 	applied, _ := s.state.Applied()
-	if err == nil && index > applied {
+	// Beside a damaged state it may have been made after that one's own word.
+	if err == nil && index > applied && !s.quarantined() {
 		c.setStaged(index, term)
 	}
 	c.mu.staging, c.mu.applied = true, applied
@@ -158,6 +161,7 @@ func (s *Store) bring(ctx context.Context, peer string, at raftlog.Index) error 
 	src := catchup.Source{View: v, Rate: s.cfg.CatchUpRate, Progress: s.catchUp.given}
 	s.logger.Info("another node is given what its state lacks", "peer", peer, "index", v.Index)
 	err = errors.Join(src.Run(ctx, conn, uint64(at)), v.Close())
+	s.damaged(err)
 	p := s.catchUp.given.Status()
 	s.logger.Info("the transfer ended", "peer", peer, "bytes", p.Bytes, "took", p.Ended.Sub(p.Begun), "err", err)
 	return err
@@ -178,6 +182,11 @@ func (s *Store) Install(index raftlog.Index) error {
 	if at, _ := s.catchUp.staged(); at != uint64(index) {
 		return fmt.Errorf("replica: a state of %d is staged, not of %d", at, index)
 	}
+	if s.quarantined() {
+		if err := s.dropCheckpoints(); err != nil {
+			return err
+		}
+	}
 	done := make(chan error, 1)
 	select {
 	case s.installs <- func() { done <- s.install() }:
@@ -192,22 +201,21 @@ func (s *Store) Install(index raftlog.Index) error {
 // install runs on the apply goroutine.
 func (s *Store) install() error {
 	s.catchUp.setStaged(0, 0)
-	if err := s.state.Install(); err != nil {
+	replace := s.state.Install
+	if s.quarantined() {
+		replace = s.state.Replace
+	}
+	if err := replace(); err != nil {
 		if !errors.Is(err, state.ErrNotStaged) {
 			s.breakDown(fmt.Errorf("replica: %w", err))
 		}
 		return err
 	}
-	index, term := s.state.Applied()
+	index, _ := s.state.Applied()
 	s.delivered.Store(index)
-	s.refreshClients()
-	s.appliedTerm = raftlog.Term(term)
-	s.applied.advance(raftlog.Index(index))
-	// What became of the changes of those who wait is in the new state, or comes
-	// later: nobody here saw it happen.
-	s.waiters.endAll(term, fateUnknown)
-	s.integrity.forget()
-	return s.LiftQuarantine()
+	s.seen = max(s.seen, index)
+	s.adopted()
+	return s.endReplay(true)
 }
 
 // runCatchUp reports the transfers, and drops what is staged once the log has

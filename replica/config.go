@@ -71,8 +71,8 @@ type Config struct {
 	// CatchUpRate bounds the bytes a second that this node sends to one that is
 	// given its state. Default catchup.DefaultRate.
 	CatchUpRate int64
-	// Failpoint is told of each step of a transfer before it is taken: tests crash
-	// there. It may be nil.
+	// Failpoint is told of each step of a transfer, and of what replaces a damaged
+	// copy, before it is taken: tests crash there. It may be nil.
 	Failpoint func(step string)
 	// DigestEvery is how often the leader has the digests of both copies compared,
 	// while anything changes. Default 5 s.
@@ -83,9 +83,9 @@ type Config struct {
 	// CheckpointEvery is the least time between two copies, which share the state's
 	// files, from which a difference of the digests may be decided. Default 10 min.
 	CheckpointEvery time.Duration
-	// Refetch asks for a good copy in place of this node's, which is known to be
-	// damaged. It is called again now and then while that holds. A node without it
-	// waits for an operator.
+	// Refetch, if it is set, is asked before a good copy is asked for in place of this
+	// node's, which is known to be damaged. An error puts that off. Tests look at a
+	// quarantine that lasts.
 	Refetch func(state.Quarantine) error
 	Logger  *slog.Logger
 	Metrics *metrics.Replica

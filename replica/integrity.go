@@ -75,7 +75,8 @@ func (s *Store) noteIntegrity(index raftlog.Index, term raftlog.Term, cmds []com
 			if op.Step == command.DigestMarker {
 				s.noteMarker(index, op)
 			}
-			if s.takeStep(term, op) {
+			// What is in the log of a difference was found before this copy came.
+			if !s.replaying && s.takeStep(term, op) {
 				select {
 				case in.steps <- *op:
 				default:

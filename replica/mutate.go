@@ -48,7 +48,7 @@ func (s *Store) mutate(ctx context.Context, call *vfs.Call, op any) (vfs.Result,
 			Op:     op,
 		})
 	}
-	age, touches := s.state.Age(), touchOf(op)
+	age, touches := s.age(), touchOf(op)
 	enc, err := encode()
 	if err != nil {
 		return vfs.Result{}, err

@@ -14,10 +14,9 @@ import (
 
 // Pauses of a node whose copy is in quarantine.
 const (
-	// yieldPause is between attempts to hand the lead over.
+	// yieldPause is between attempts to hand the lead over, and between two looks at
+	// what is to be done for another copy.
 	yieldPause = 200 * time.Millisecond
-	// refetchPause is between attempts to get another copy.
-	refetchPause = 5 * time.Second
 )
 
 // quarantine says that this node's copy is not to be used (rule W6): nothing is
@@ -30,14 +29,22 @@ type quarantine struct {
 		sync.Mutex
 		why    state.Quarantine
 		begun  chan struct{} // closed while on
+		over   chan struct{} // closed while off
 		resume func()        // takes leases again
 	}
 }
 
 func newQuarantine() *quarantine {
 	q := &quarantine{}
-	q.mu.begun = make(chan struct{})
+	q.mu.begun, q.mu.over = make(chan struct{}), reached
 	return q
+}
+
+// over returns a channel that is closed when the copy is in use.
+func (q *quarantine) over() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mu.over
 }
 
 func (q *quarantine) begun() <-chan struct{} {
@@ -56,6 +63,7 @@ func (q *quarantine) enter(why state.Quarantine) bool {
 	q.mu.why = why
 	q.on.Store(true)
 	close(q.mu.begun)
+	q.mu.over = make(chan struct{})
 	return true
 }
 
@@ -68,7 +76,12 @@ func openState(cfg *Config) (*state.State, *state.Quarantine, error) {
 	}
 	st, err := state.Open(cfg.Dir, cfg.State)
 	if errors.Is(err, vfs.ErrCorrupt) {
-		err = fmt.Errorf("%w: this node's copy of the volume cannot be opened: twofold check says more; replace this node's member with an empty directory, and let the other data node serve meanwhile", err)
+		kept, aside := state.SetAside(cfg.Dir, cfg.State, err)
+		if aside != nil {
+			return nil, nil, fmt.Errorf("replica: this node's copy of the volume cannot be opened, and cannot be set aside either: %w", errors.Join(err, aside))
+		}
+		cfg.Logger.Error("this node's copy of the volume cannot be opened: it is kept beside, and another one is asked for", "err", err, "kept", kept)
+		st, err = state.Open(cfg.Dir, cfg.State)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -86,6 +99,13 @@ func openState(cfg *Config) (*state.State, *state.Quarantine, error) {
 
 // Unfit tells the log that this node is no more than a witness for now (rule W6).
 func (s *Store) Unfit() bool { return s.quarantined() }
+
+// Stateless tells the log that this node has nothing at all, in place of a copy that
+// could not be opened: it keeps its log as a witness does.
+func (s *Store) Stateless() bool {
+	index, _ := s.state.Durable()
+	return s.quarantined() && index == 0
+}
 
 func (s *Store) quarantined() bool { return s.quarantine.on.Load() }
 
@@ -106,7 +126,7 @@ func (s *Store) damaged(err error) bool {
 	return s.quarantined()
 }
 
-// setQuarantine takes this node's copy out of use, for good: it is written down
+// setQuarantine takes this node's copy out of use until it has another one: it is written down
 // before anybody hears of it from this node, but what is not written down still
 // holds for this process.
 func (s *Store) setQuarantine(cause state.Cause, why error) {
@@ -117,6 +137,7 @@ func (s *Store) setQuarantine(cause state.Cause, why error) {
 	}
 	s.logger.Error("this node's copy of the volume is out of use", "cause", string(cause), "err", why, "index", index)
 	s.metrics.SetQuarantined(true)
+	s.catchUp.setStaged(0, 0) // it may have been made after the word of the damaged one
 	if err := state.WriteQuarantine(s.cfg.Dir, s.cfg.State, q); err != nil {
 		s.logger.Error("the quarantine could not be written down: after a restart it is found anew", "err", err)
 	}
@@ -136,12 +157,18 @@ func (s *Store) LiftQuarantine() error {
 		return nil
 	}
 	q.mu.why, q.mu.begun = state.Quarantine{}, make(chan struct{})
+	members, changed := s.state.Members()
+	s.membersChanged = changed
+	s.clients.Store(newClientTable(s.cfg.Self.Name, members))
 	q.on.Store(false)
+	close(q.mu.over)
+	s.face.put(nil, nil)
 	s.metrics.SetQuarantined(false)
 	if q.mu.resume != nil {
 		q.mu.resume()
 		q.mu.resume = nil
 	}
+	s.refetchSays(false, "")
 	s.logger.Info("this node's copy of the volume is in use again")
 	return nil
 }
@@ -149,6 +176,7 @@ func (s *Store) LiftQuarantine() error {
 // runQuarantine does what a node in quarantine has to do: it returns its lease,
 // hands the lead over, and asks for another copy if its own is known to be bad.
 func (s *Store) runQuarantine() {
+	var asked time.Time // for the tables
 	for {
 		select {
 		case <-s.quarantine.begun():
@@ -156,6 +184,14 @@ func (s *Store) runQuarantine() {
 			return
 		}
 		s.returnLease()
+		if time.Since(asked) >= faceEvery {
+			asked = time.Now()
+			ctx, cancel := context.WithTimeout(context.Background(), attemptLimit)
+			if err := s.borrowFace(ctx); err != nil {
+				s.logger.Debug("the volume's tables", "err", err)
+			}
+			cancel()
+		}
 		s.yield()
 		s.refetch()
 		select {
@@ -188,18 +224,5 @@ func (s *Store) yield() {
 			return
 		}
 		s.logger.Warn("a node with a damaged copy leads and cannot hand over", "peer", peer, "err", err)
-	}
-}
-
-// refetch asks for another copy in place of one that is known to be bad. One that
-// is only suspected is never replaced.
-func (s *Store) refetch() {
-	why, on := s.Quarantined()
-	if !on || !why.Cause.Damaged() || s.cfg.Refetch == nil || time.Since(s.asked) < refetchPause {
-		return
-	}
-	s.asked = time.Now()
-	if err := s.cfg.Refetch(why); err != nil {
-		s.logger.Warn("no other copy could be asked for", "err", err)
 	}
 }

@@ -51,6 +51,8 @@ func answerSize(op *command.Read) int64 {
 		return int64(op.Count) + 256
 	case command.ReadReadDir:
 		return command.MaxReadAnswer
+	case command.ReadFace:
+		return state.MaxFace
 	default:
 		return 8 << 10
 	}
@@ -81,6 +83,10 @@ func (s *Store) serveRead(ctx context.Context, from string, op *command.Read) ([
 	case command.ReadIndex:
 		index, err := s.serveIndex(ctx)
 		return command.AppendIndex(nil, uint64(index)), err
+	case command.ReadFace:
+		return s.serveFace(ctx)
+	case command.ReadFetch:
+		return command.AppendFetch(nil, s.serveFetch(from, op.Offset)), nil
 	default:
 		return nil, s.serveHurry(ctx, from, raftlog.Index(op.Offset))
 	}

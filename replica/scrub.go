@@ -30,6 +30,8 @@ type IntegrityStatus struct {
 	Mismatches uint64 // since the start
 	Disputed   uint64 // the entry of a difference that is not settled; zero if there is none
 	Quarantine *state.Quarantine
+	Refetch    string // how the copy that is to replace a damaged one comes along; empty without one
+	Refetched  uint64 // damaged copies that were replaced since the start
 	Scrub      ScrubStatus
 }
 
@@ -45,6 +47,7 @@ func (s *Store) Integrity() IntegrityStatus {
 	if q, on := s.Quarantined(); on {
 		r.Quarantine = &q
 	}
+	r.Refetch, r.Refetched = s.refetching.says()
 	return r
 }
 

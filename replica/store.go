@@ -10,7 +10,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -55,11 +54,15 @@ type Store struct {
 	committed chan []raftlog.Entry
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
+	seen        uint64       // the last entry that it was given
+	replaying   bool         // it applies the log to a state that replaced a damaged one
+	replayBegun atomic.Bool  // the same, for others
 
 	integrity   *integrity
 	quarantine  *quarantine
 	checkpoints *checkpoints
-	asked       time.Time // when another copy was asked for; owned by the quarantine goroutine
+	refetching  refetching
+	face        *borrowed
 
 	clients        atomic.Pointer[clientTable]
 	membersChanged <-chan struct{} // owned by the apply goroutine
@@ -131,6 +134,7 @@ func Open(cfg Config) (*Store, error) {
 		fatal:     make(chan error, 1),
 
 		integrity: newIntegrity(), quarantine: newQuarantine(), checkpoints: newCheckpoints(),
+		face: newBorrowed(),
 	}
 	if why != nil {
 		s.quarantine.enter(*why)
@@ -228,7 +232,7 @@ func (s *Store) Volume() (vfs.Volume, error) {
 	if !s.started.Load() {
 		return vfs.Volume{}, vfs.ErrNotReady
 	}
-	v, err := s.state.Volume()
+	v, err := s.volume()
 	if err != nil {
 		return v, vfs.ErrNotReady
 	}

@@ -16,7 +16,12 @@ var _ vfs.MountList = (*Store)(nil)
 // Exports returns the export table as this node has applied it, and a channel
 // that is closed at its next change. The table is shared: it must not be
 // changed. Version is 0 before the table was ever set.
-func (s *Store) Exports() (vfs.ExportTable, <-chan struct{}) { return s.state.Exports() }
+func (s *Store) Exports() (vfs.ExportTable, <-chan struct{}) {
+	if f, changed := s.face.now(); f != nil {
+		return f.Exports, changed
+	}
+	return s.state.Exports()
+}
 
 // ReadExports returns the export table as it is now: it waits until this node's
 // copy shows every change that was answered anywhere before.
@@ -26,10 +31,10 @@ func (s *Store) Exports() (vfs.ExportTable, <-chan struct{}) { return s.state.Ex
 // propose it again with the same base: at most one of the two can take effect,
 // and what the other gets is NotSync.
 func (s *Store) ReadExports(ctx context.Context) (vfs.ExportTable, error) {
-	if err := s.current(ctx); err != nil {
+	if err := s.currentTables(ctx); err != nil {
 		return vfs.ExportTable{}, err
 	}
-	t, _ := s.state.Exports()
+	t, _ := s.Exports()
 	return t, nil
 }
 
@@ -94,7 +99,12 @@ func (s *Store) RemoveMounts(ctx context.Context, host string) error {
 // changeMounts makes no log entry if the list, as it is now, stays as it is: a
 // client that mounts in a loop costs reads, and no
 // room in the log.
+//
+// A node whose copy is out of use knows no list and always makes an entry.
 func (s *Store) changeMounts(ctx context.Context, action command.MountAction, m vfs.Mount) error {
+	if s.quarantined() {
+		return s.must(ctx, &command.MountChange{Action: action, Mount: m})
+	}
 	if err := s.current(ctx); err != nil {
 		return fmt.Errorf("replica: list of mounts: %w", err)
 	}
@@ -121,14 +131,19 @@ func (s *Store) Mounts(ctx context.Context) ([]vfs.Mount, error) {
 // Members returns the members' records as this node has applied them, by name,
 // and a channel that is closed at their next change. The records are shared:
 // they must not be changed.
-func (s *Store) Members() ([]vfs.Member, <-chan struct{}) { return s.state.Members() }
+func (s *Store) Members() ([]vfs.Member, <-chan struct{}) {
+	if f, changed := s.face.now(); f != nil {
+		return f.Members, changed
+	}
+	return s.state.Members()
+}
 
 // PublishMember makes m known as the record of the member of that name, and
 // returns when this node has applied it. It makes no log entry if it has applied
 // the same record already. Addresses beyond vfs.MaxAddrs are left out.
 func (s *Store) PublishMember(ctx context.Context, m vfs.Member) error {
 	m.Addrs = plainAddrs(m.Addrs)
-	all, _ := s.state.Members()
+	all, _ := s.Members()
 	for _, old := range all {
 		if old.Name == m.Name && old.ID == m.ID && slices.Equal(old.Addrs, m.Addrs) {
 			return nil
@@ -137,7 +152,18 @@ func (s *Store) PublishMember(ctx context.Context, m vfs.Member) error {
 	if err := s.must(ctx, &command.SetMember{Member: m}); err != nil {
 		return err
 	}
-	return s.current(ctx)
+	return s.currentTables(ctx)
+}
+
+// currentTables is current for the tables of the volume's face.
+func (s *Store) currentTables(ctx context.Context) error {
+	if !s.quarantined() {
+		return s.current(ctx)
+	}
+	if err := s.borrowFace(ctx); err != nil {
+		return fmt.Errorf("%w: %w", vfs.ErrNoQuorum, err)
+	}
+	return nil
 }
 
 // DropMember takes out the record of who is no member any more, and returns when it

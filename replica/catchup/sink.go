@@ -110,8 +110,8 @@ func (k *Sink) take(ctx context.Context, s *session) error {
 	s.start()
 	k.step(StepStage)
 	k.Staged(0, 0)
-	from := state.FromState
-	if k.Damaged != nil && k.Damaged() {
+	from, damaged := state.FromState, k.damaged()
+	if damaged {
 		from = state.FromRecords
 	}
 	err = k.fill(ctx, s, o, from)
@@ -120,6 +120,12 @@ func (k *Sink) take(ctx context.Context, s *session) error {
 		// ground to build on.
 		err = k.fill(ctx, s, o, state.FromNothing)
 	}
+	if err == nil && k.damaged() != damaged {
+		err = errors.New("catchup: the old state was found damaged or replaced meanwhile")
+	}
+	if errors.Is(err, state.ErrUnlike) {
+		return s.refuse("the records are not those of their digests: is the sending node's copy damaged?")
+	}
 	if err != nil {
 		return err
 	}
@@ -127,6 +133,8 @@ func (k *Sink) take(ctx context.Context, s *session) error {
 	k.step(StepReady)
 	return s.ready(o.index, o.term)
 }
+
+func (k *Sink) damaged() bool { return k.Damaged != nil && k.Damaged() }
 
 // fill makes the stage what was offered.
 func (k *Sink) fill(ctx context.Context, s *session, o offer, from state.StageFrom) error {

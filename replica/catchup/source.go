@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"twofold/replica/state"
+	"twofold/replica/vfs"
 )
 
 // Defaults of a Source.
@@ -142,14 +143,15 @@ func (s *Source) ranges(bucket int, c *cursor) error {
 	}
 	lastAt := len(s.out)
 	s.out = append(s.out, 1)
-	var sum state.Digest
+	var sum, all state.Digest
 	n, ranges := 0, 0
 	err := s.View.Scan(bucket, above, func(key, value []byte) bool {
 		if ranges == maxRanges {
 			s.out[lastAt] = 0 // there is more than what was told
 			return false
 		}
-		sum = sum.Plus(state.SumOf(key, value))
+		one := state.SumOf(key, value)
+		sum, all = sum.Plus(one), all.Plus(one)
 		if n++; n == rangeRecords {
 			s.out = append(appendKey(s.out, key), sum[:]...)
 			sum, n = state.Digest{}, 0
@@ -159,8 +161,20 @@ func (s *Source) ranges(bucket int, c *cursor) error {
 	})
 	if s.out[lastAt] == 1 {
 		s.out = append(appendKey(s.out, nil), sum[:]...)
+		if err == nil { // else not all of it was read
+			err = s.sound(bucket, above, nil, all)
+		}
 	}
 	return err
+}
+
+// sound compares what was read of a bucket with what was written: a node with a
+// damaged copy must not pass it on. The sink compares too, with less to say.
+func (s *Source) sound(bucket int, above, end []byte, sum state.Digest) error {
+	if len(above) > 0 || len(end) > 0 || sum == s.View.Buckets[bucket] {
+		return nil // a part of the bucket, or all of it and right
+	}
+	return fmt.Errorf("catchup: %w: the records of bucket %d are not what was written", vfs.ErrCorrupt, bucket)
 }
 
 // keys answers with the records of a range, by their sums.
@@ -170,8 +184,9 @@ func (s *Source) keys(bucket int, c *cursor) error {
 		return c.err
 	}
 	lastAt, n := len(s.out), 0
+	var all state.Digest
 	s.out = append(s.out, 1)
-	return s.View.Scan(bucket, above, func(key, value []byte) bool {
+	err := s.View.Scan(bucket, above, func(key, value []byte) bool {
 		if len(end) > 0 && bytes.Compare(key, end) > 0 {
 			return false
 		}
@@ -180,9 +195,14 @@ func (s *Source) keys(bucket int, c *cursor) error {
 			return false
 		}
 		sum := state.SumOf(key, value)
+		all = all.Plus(sum)
 		s.out = append(appendKey(s.out, key), sum[:]...)
 		return true
 	})
+	if err == nil && s.out[lastAt] == 1 {
+		err = s.sound(bucket, above, end, all)
+	}
+	return err
 }
 
 // records answers with records, as many of the keys as fit.

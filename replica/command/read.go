@@ -17,9 +17,11 @@ const (
 	ReadRead     ReadKind = 4
 	ReadReadDir  ReadKind = 5
 	ReadStatFS   ReadKind = 6
-	ReadIndex    ReadKind = 7 // which entry shows all that was answered so far
-	ReadHurry    ReadKind = 8 // tell the asking node soon that entry Offset is committed
-	readKindEnd  ReadKind = 9
+	ReadIndex    ReadKind = 7  // which entry shows all that was answered so far
+	ReadHurry    ReadKind = 8  // tell the asking node soon that entry Offset is committed
+	ReadFace     ReadKind = 9  // the tables that a node needs whose own copy is out of use
+	ReadFetch    ReadKind = 10 // bring the asking node a state of entry Offset or later
+	readKindEnd  ReadKind = 11
 )
 
 // ReadVersion is the format version of a Read and of its answer.
@@ -39,7 +41,7 @@ type Read struct {
 	Cred   vfs.Cred
 	Ref    vfs.Ref
 	Name   string // ReadLookup
-	Offset uint64 // ReadRead; ReadReadDir: the cookie; ReadHurry: the index
+	Offset uint64 // ReadRead; ReadReadDir: the cookie; ReadHurry, ReadFetch: the index
 	Count  uint32 // ReadRead, ReadReadDir
 	Plus   bool   // ReadReadDir
 }
@@ -259,6 +261,23 @@ func DecodeStatFS(b []byte) (r vfs.StatFSResult, err error) {
 // AppendIndex appends the answer to ReadIndex: version u8, index u64.
 func AppendIndex(b []byte, index uint64) []byte {
 	return be.AppendUint64(append(b, ReadVersion), index)
+}
+
+// maxRefusal bounds the text of a refusal.
+const maxRefusal = 400
+
+// AppendFetch appends the answer to ReadFetch: version u8, and a text that says why
+// no state is brought; it is empty if one is.
+func AppendFetch(b []byte, refusal string) []byte {
+	return appendString(append(b, ReadVersion), refusal[:min(len(refusal), maxRefusal)], maxRefusal)
+}
+
+// DecodeFetch is the inverse of AppendFetch.
+func DecodeFetch(b []byte) (refusal string, err error) {
+	c := cursor{b: b}
+	c.readVersion()
+	refusal = c.str(maxRefusal)
+	return refusal, c.end()
 }
 
 // DecodeIndex is the inverse of AppendIndex.

@@ -21,7 +21,7 @@ func someAttr() vfs.Attr {
 }
 
 func TestRead_RoundTrip(t *testing.T) {
-	for kind := command.ReadGetAttr; kind <= command.ReadHurry; kind++ {
+	for kind := command.ReadGetAttr; kind <= command.ReadFetch; kind++ {
 		want := command.Read{
 			Kind: kind, Cred: vfs.Cred{UID: 1, GID: 2, Groups: []uint32{3, 4}}, Ref: vfs.Ref{Ino: 5, Gen: 6},
 			Name: "name", Offset: 7, Count: 8, Plus: true,
@@ -49,7 +49,7 @@ func TestRead_RoundTrip(t *testing.T) {
 func TestRead_Refused(t *testing.T) {
 	for name, r := range map[string]command.Read{
 		"kind 0":         {},
-		"a kind to come": {Kind: command.ReadHurry + 1},
+		"a kind to come": {Kind: command.ReadFetch + 1},
 		"too much data":  {Kind: command.ReadRead, Count: vfs.MaxIO + 1},
 	} {
 		if _, err := command.DecodeRead(command.AppendRead(nil, &r)); err == nil {

@@ -29,14 +29,16 @@ func (f *failure) set(err error) {
 	})
 }
 
-// Failed is closed when the store can no longer write out what it holds.
-func (s *State) Failed() <-chan struct{} { return s.failure.done }
+// Failed is closed when the store can no longer write out what it holds. A state
+// that is installed in its place has another channel.
+func (s *State) Failed() <-chan struct{} { return s.failure.Load().done }
 
 // Failure tells why, after Failed is closed.
 func (s *State) Failure() error {
+	f := s.failure.Load()
 	select {
-	case <-s.failure.done:
-		return s.failure.err
+	case <-f.done:
+		return f.err
 	default:
 		return nil
 	}

@@ -30,6 +30,8 @@ const (
 	// CauseReplay: the log, applied once more to an older copy that both nodes had
 	// agreed on, leads to another state.
 	CauseReplay Cause = "replay"
+	// CauseUnopened: the copy could not be opened, and an empty one is in its place.
+	CauseUnopened Cause = "unopened"
 	// CauseUndecided: the two copies differ, and nothing showed which one is wrong.
 	CauseUndecided Cause = "undecided"
 )

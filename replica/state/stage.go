@@ -14,12 +14,17 @@ import (
 // A record in a stage says that it is half-built; Open refuses to start it. What
 // is changed in a stage is changed together with the digests of its buckets, so
 // that they are those of its records after a crash as well. So nothing needs to
-// be noted of how far a transfer came: whoever goes on with it compares again.
+// be noted of how far a transfer came: whoever goes on with it compares again. But
+// digests that came with a damaged state are not those of its records: a stage has
+// the file summed once its own digests are, and only such a one is gone on with
+// beside a damaged state.
 const (
 	stageSuffix = ".stage"
 	readySuffix = ".ready"
 	oldSuffix   = ".old"
 	tempSuffix  = ".stage-tmp"
+
+	summedFile = "summed"
 )
 
 // Limits of a stage's store, which is open beside the node's own.
@@ -68,17 +73,23 @@ func (s *State) OpenStage(from StageFrom) (*Stage, error) {
 	if err := g.place(s, from); err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	if err := g.open(from == FromRecords); err != nil {
+	if err := g.open(from != FromState); err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	return g, nil
 }
 
-// place makes DIR.stage, unless it is there or can be had from DIR.ready.
+// place makes DIR.stage, unless it is there or can be had from DIR.ready. Beside a
+// damaged state DIR.ready may have been made after that state's own word.
 func (g *Stage) place(s *State, from StageFrom) error {
 	fs := g.o.FS
-	if from != FromState {
+	if from == FromNothing || from == FromRecords && !g.summed() {
 		if err := DiscardStage(g.dir, g.o); err != nil {
+			return err
+		}
+	}
+	if from == FromRecords {
+		if err := fs.RemoveAll(g.dir + readySuffix); err != nil {
 			return err
 		}
 	}
@@ -96,6 +107,20 @@ func (g *Stage) place(s *State, from StageFrom) error {
 		return err
 	}
 	return rename(fs, temp, g.dir+stageSuffix)
+}
+
+// summed reports that the digests of DIR.stage are those of its records.
+func (g *Stage) summed() bool {
+	return exists(g.o.FS, g.o.FS.PathJoin(g.dir+stageSuffix, summedFile))
+}
+
+// setSummed makes that known, also after a crash.
+func (g *Stage) setSummed() error {
+	if err := g.db.Flush(); err != nil {
+		return asCorrupt(err)
+	}
+	dir := g.dir + stageSuffix
+	return errors.Join(writeSynced(g.o.FS, g.o.FS.PathJoin(dir, summedFile), nil), syncDir(g.o.FS, dir))
 }
 
 // begin makes a half-built state in temp.
@@ -136,8 +161,10 @@ func (g *Stage) open(rescan bool) error {
 	}
 	g.db = db
 	err = errors.Join(db.Set(localKey(nil, localHalfBuilt), nil, pebble.NoSync), db.Flush())
-	if err == nil && rescan {
-		err = g.rescan()
+	if err == nil && rescan && !g.summed() {
+		if err = g.rescan(); err == nil {
+			err = g.setSummed()
+		}
 	}
 	if err == nil {
 		g.digests, err = readDigests(db)
@@ -296,6 +323,11 @@ func (g *Stage) Finish(want Digests) error {
 		g.db.Apply(b, pebble.NoSync), b.Close())
 	if err = errors.Join(asCorrupt(err), g.Close()); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
+	}
+	if g.summed() {
+		if err := g.o.FS.Remove(g.o.FS.PathJoin(g.dir+stageSuffix, summedFile)); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
 	}
 	return rename(g.o.FS, g.dir+stageSuffix, g.dir+readySuffix)
 }

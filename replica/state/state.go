@@ -52,10 +52,10 @@ type State struct {
 
 	age, lastTime atomic.Int64 // of mu.super
 
-	failure *failure
-	closing atomic.Bool    // tells long scans to stop
-	users   sync.WaitGroup // of the store without the lock: Flush, ScanDigest
-	broken  error          // of the apply goroutine: why it stopped
+	failure atomic.Pointer[failure] // of db
+	closing atomic.Bool             // tells long scans to stop
+	users   sync.WaitGroup          // of the store without the lock: Flush, ScanDigest
+	broken  error                   // of the apply goroutine: why it stopped
 }
 
 // Open opens the state in dir and makes it if dir holds none.
@@ -70,11 +70,12 @@ func Open(dir string, o Options) (*State, error) {
 		return nil, fmt.Errorf("%s: %s: %w", op, dir, err)
 	}
 	failure := newFailure(o.Logger)
-	db, err := pebble.Open(dir, o.pebbleOptions(failure))
+	db, err := openStore(dir, o, failure)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", op, dir, asCorrupt(err))
+		return nil, fmt.Errorf("%s: %s: %w", op, dir, err)
 	}
-	s := &State{dir: dir, opts: o, db: db, cache: cache, calls: duplicate.New(), failure: failure}
+	s := &State{dir: dir, opts: o, db: db, cache: cache, calls: duplicate.New()}
+	s.failure.Store(failure)
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %s: %w", op, dir, err), db.Close())
 	}
@@ -210,15 +211,15 @@ func (s *State) use() (index, term uint64, err error) {
 // flush writes out every batch that is in memory, which holds all entries up
 // to index, and only then says so.
 func (s *State) flush(index, term uint64) error {
-	flushed := make(chan error, 1)
+	flushed, failure := make(chan error, 1), s.failure.Load()
 	go func() { flushed <- s.db.Flush() }()
 	select {
 	case err := <-flushed:
 		if err != nil {
 			return fmt.Errorf("state.Flush: %w", asCorrupt(err))
 		}
-	case <-s.failure.done:
-		return fmt.Errorf("state.Flush: %w", s.failure.err)
+	case <-failure.done:
+		return fmt.Errorf("state.Flush: %w", failure.err)
 	}
 	s.durable.Lock()
 	defer s.durable.Unlock()

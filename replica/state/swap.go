@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
@@ -33,8 +34,39 @@ func Staged(dir string, o Options) (index, term uint64, err error) {
 // new state. What was applied to the old one is lost. After a crash at any moment
 // Open finds one of the two. ErrNotStaged says that nothing was done; after any
 // other error the State is closed.
-func (s *State) Install() error {
-	const op = "state.Install"
+func (s *State) Install() error { return s.replace("state.Install", (*State).closeSound) }
+
+// Replace is Install for an old state that is known to be damaged: whether it can
+// still be written out and closed does not matter.
+func (s *State) Replace() error { return s.replace("state.Replace", (*State).closeDamaged) }
+
+func (s *State) closeSound() error {
+	if err := s.Failure(); err != nil {
+		return err
+	}
+	return asCorrupt(s.db.Close())
+}
+
+// damagedClose bounds the end of a damaged store: one that cannot write out what it
+// has in memory never ends.
+const damagedClose = 20 * time.Second
+
+func (s *State) closeDamaged() error {
+	done := make(chan error, 1)
+	db := s.db
+	go func() { done <- db.Close() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			s.opts.Logger.Warn("closing a damaged store", "err", err)
+		}
+		return nil
+	case <-time.After(damagedClose):
+		return errors.New("the damaged store does not end: the process has to be started again")
+	}
+}
+
+func (s *State) replace(op string, closeOld func(*State) error) error {
 	if !exists(s.opts.FS, s.dir+readySuffix) {
 		return fmt.Errorf("%s: %w", op, ErrNotStaged)
 	}
@@ -45,10 +77,7 @@ func (s *State) Install() error {
 		return vfs.ErrShutdown
 	}
 	s.users.Wait()
-	if err := s.Failure(); err != nil {
-		return err
-	}
-	if err := s.replaceLocked(); err != nil {
+	if err := s.replaceLocked(closeOld); err != nil {
 		s.mu.closed = true
 		return fmt.Errorf("%s: %w", op, err)
 	}
@@ -56,9 +85,9 @@ func (s *State) Install() error {
 	return nil
 }
 
-func (s *State) replaceLocked() error {
-	if err := s.db.Close(); err != nil {
-		return asCorrupt(err)
+func (s *State) replaceLocked(closeOld func(*State) error) error {
+	if err := closeOld(s); err != nil {
+		return err
 	}
 	fs := s.opts.FS
 	if err := fs.RemoveAll(s.dir + oldSuffix); err != nil {
@@ -70,11 +99,13 @@ func (s *State) replaceLocked() error {
 	if err := settleSwap(s.dir, fs); err != nil {
 		return err
 	}
-	db, err := pebble.Open(s.dir, s.opts.pebbleOptions(s.failure))
+	failure := newFailure(s.opts.Logger)
+	db, err := pebble.Open(s.dir, s.opts.pebbleOptions(failure))
 	if err != nil {
 		return asCorrupt(err)
 	}
 	s.db = db
+	s.failure.Store(failure)
 	s.broken = nil // what Apply met was in the old one
 	s.cache.Purge()
 	s.calls = duplicate.New()
@@ -86,6 +117,15 @@ func (s *State) replaceLocked() error {
 	close(exports) // whoever watches the tables looks again
 	close(members)
 	return nil
+}
+
+// WakeTables has whoever watches the tables look at them again.
+func (s *State) WakeTables() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.mu.exportsChanged)
+	close(s.mu.membersChanged)
+	s.mu.exportsChanged, s.mu.membersChanged = make(chan struct{}), make(chan struct{})
 }
 
 // ErrNotStaged is returned if no state is ready to be installed.

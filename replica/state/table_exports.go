@@ -167,28 +167,41 @@ func appendExport(b []byte, e *vfs.Export) []byte {
 	return appendField(b, tagExportClients, []byte(e.Clients))
 }
 
-// loadExports reads the table. Its head comes first in key order.
+// loadExports reads the table.
 func (s *State) loadExports() (vfs.ExportTable, error) {
-	var t vfs.ExportTable
-	var count, seen uint32
-	err := s.scan(tableExport, func(key, value []byte) error {
-		if len(key) == prefixLen {
-			var err error
-			t, count, err = decodeExports(key, value)
-			return err
-		}
-		if len(key) != exportKeyLen || be.Uint32(key[prefixLen:]) != seen || seen >= count {
-			return corrupt(key, "export number %d of %d", seen, count)
-		}
-		seen++
-		e, err := decodeExport(key, value)
-		t.Exports = append(t.Exports, e)
-		return err
-	})
-	if err == nil && seen != count {
-		err = corrupt([]byte{tableExport}, "%d of %d exports", seen, count)
+	var r exportReader
+	if err := s.scan(tableExport, r.add); err != nil {
+		return vfs.ExportTable{}, err
 	}
-	return t, err
+	return r.table()
+}
+
+// exportReader puts the table together from its records. Its head comes first in
+// key order.
+type exportReader struct {
+	t           vfs.ExportTable
+	count, seen uint32
+}
+
+func (r *exportReader) add(key, value []byte) (err error) {
+	if len(key) == prefixLen {
+		r.t, r.count, err = decodeExports(key, value)
+		return err
+	}
+	if len(key) != exportKeyLen || be.Uint32(key[prefixLen:]) != r.seen || r.seen >= r.count {
+		return corrupt(key, "export number %d of %d", r.seen, r.count)
+	}
+	r.seen++
+	e, err := decodeExport(key, value)
+	r.t.Exports = append(r.t.Exports, e)
+	return err
+}
+
+func (r *exportReader) table() (vfs.ExportTable, error) {
+	if r.seen != r.count {
+		return r.t, corrupt([]byte{tableExport}, "%d of %d exports", r.seen, r.count)
+	}
+	return r.t, nil
 }
 
 func decodeExports(key, b []byte) (t vfs.ExportTable, count uint32, err error) {

@@ -86,10 +86,15 @@ func scanAbove(r pebble.Reader, bucket int, above []byte, f func(key, value []by
 	return nil
 }
 
-// Get returns a copy of a record's value, nil if there is none.
+// Get returns a copy of a record's value, nil if there is none. A block whose
+// checksum is not that of its bytes is damage.
 func (v *View) Get(key []byte) ([]byte, error) {
 	if len(key) == 0 || key[0] <= tableLocal || key[0] >= tableEnd {
 		return nil, fmt.Errorf("state: %x is no key of a replicated record", key)
 	}
-	return readRecord(v.snap, key)
+	value, err := readRecord(v.snap, key)
+	if err == nil && key[0] == tableBlock && value != nil && (len(value) <= checksumLen || hash(value[checksumLen:]) != Digest(value)) {
+		return nil, corrupt(key, "a block of %d bytes whose checksum is wrong", len(value))
+	}
+	return value, err
 }

@@ -72,6 +72,13 @@ func (n *Node) stateless() bool {
 	return ok && u.Stateless()
 }
 
+// disowned has the state machine do without a state that the log does not continue,
+// if it can get another one.
+func (n *Node) disowned(why error) bool {
+	l, ok := n.sm.(interface{ Lost(error) bool })
+	return ok && l.Lost(why)
+}
+
 // handOver gives the lead of a witness to a data node. The transfer brings
 // the target's log up to date first. It tries until the lead is gone: there is
 // nothing else that a leading witness could do.

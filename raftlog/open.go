@@ -190,7 +190,12 @@ func (n *Node) recoverMarker() error {
 		n.beginAt(m)
 		return nil
 	}
-	if err := n.checkState(m, first, last); err != nil {
+	err = n.checkState(m, first, last)
+	if errors.Is(err, errStateLost) && n.disowned(err) {
+		n.beginAt(m)
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	durable, term := n.sm.Durable()
@@ -228,6 +233,9 @@ func (n *Node) checkVote(last uint64) error {
 	return nil
 }
 
+// errStateLost marks a state that the log does not reach back to.
+var errStateLost = errors.New("the log does not continue the state")
+
 // checkState holds the state against the log.
 func (n *Node) checkState(m *marker, first, last uint64) error {
 	durable, term := n.sm.Durable()
@@ -235,7 +243,7 @@ func (n *Node) checkState(m *marker, first, last uint64) error {
 		return fmt.Errorf("%w: the log in %s ends at %d, but the state is of %d: the log was lost, or belongs to another state", ErrCorrupt, n.cfg.Dir, last, durable)
 	}
 	if uint64(durable)+1 < first {
-		return fmt.Errorf("%w: the state is of %d, but the log in %s begins at %d: the state was lost, or belongs to another log; this node has to be replaced", ErrCorrupt, durable, n.cfg.Dir, first)
+		return fmt.Errorf("%w: %w: the state is of %d, but the log in %s begins at %d: the state was lost, or belongs to another log; if its disk is mounted this node has to be replaced", ErrCorrupt, errStateLost, durable, n.cfg.Dir, first)
 	}
 	if t, ok := n.store.Term(uint64(durable)); ok && Term(t) != term {
 		return fmt.Errorf("%w: entry %d is of term %d in the log and of term %d in the state", ErrCorrupt, durable, t, term)

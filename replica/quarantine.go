@@ -100,11 +100,23 @@ func openState(cfg *Config) (*state.State, *state.Quarantine, error) {
 // Unfit tells the log that this node is no more than a witness for now (rule W6).
 func (s *Store) Unfit() bool { return s.quarantined() }
 
-// Stateless tells the log that this node has nothing at all, in place of a copy that
-// could not be opened: it keeps its log as a witness does.
+// Stateless tells the log that this node has no copy that the log goes on from: it
+// keeps its log as a witness does.
 func (s *Store) Stateless() bool {
 	index, _ := s.state.Durable()
-	return s.quarantined() && index == 0
+	why, on := s.Quarantined()
+	return on && (index == 0 || why.Cause == state.CauseLost)
+}
+
+// Lost is told by the log that it does not reach back to this copy, and reports
+// whether the copy is out of use now. One that is empty is more likely a disk that is
+// not mounted, and a person's business.
+func (s *Store) Lost(why error) bool {
+	if index, _ := s.state.Durable(); index == 0 {
+		return false
+	}
+	s.setQuarantine(state.CauseLost, why)
+	return true
 }
 
 func (s *Store) quarantined() bool { return s.quarantine.on.Load() }

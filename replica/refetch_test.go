@@ -192,14 +192,15 @@ func TestRefetch_Found(t *testing.T) {
 
 // ruins are ways in which a state cannot be opened.
 var ruins = map[string]func(t *testing.T, dir string){
-	"manifest lost":   func(t *testing.T, dir string) { removeAll(t, dir, "MANIFEST-*") },
-	"marker lost":     func(t *testing.T, dir string) { removeAll(t, dir, "marker.manifest*") },
-	"tables lost":     func(t *testing.T, dir string) { removeAll(t, dir, "*.sst") },
-	"tables cut":      func(t *testing.T, dir string) { alter(t, dir, "*.sst", func(b []byte) []byte { return b[:len(b)/2] }) },
-	"tables zeroed":   func(t *testing.T, dir string) { alter(t, dir, "*.sst", func(b []byte) []byte { return make([]byte, len(b)) }) },
-	"manifest zeroed": func(t *testing.T, dir string) { alter(t, dir, "MANIFEST-*", func(b []byte) []byte { return make([]byte, len(b)) }) },
-	"manifest flipped": func(t *testing.T, dir string) {
-		alter(t, dir, "MANIFEST-*", func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+	"manifest lost": func(t *testing.T, dir string) { removeAll(t, dir, "MANIFEST-*") },
+	"marker lost":   func(t *testing.T, dir string) { removeAll(t, dir, "marker.manifest*") },
+	"tables lost":   func(t *testing.T, dir string) { removeAll(t, dir, "*.sst") },
+	"tables cut":    func(t *testing.T, dir string) { alter(t, dir, "*.sst", func(b []byte) []byte { return b[:len(b)/2] }) },
+	"tables zeroed": func(t *testing.T, dir string) {
+		alter(t, dir, "*.sst", func(b []byte) []byte { return make([]byte, len(b)) })
+	},
+	"manifest zeroed": func(t *testing.T, dir string) {
+		alter(t, dir, "MANIFEST-*", func(b []byte) []byte { return make([]byte, len(b)) })
 	},
 }
 
@@ -264,6 +265,7 @@ func TestRefetch_Unopened(t *testing.T) {
 	}
 }
 
+// listing names the tables of a store; what else there is Pebble replaces as it opens.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	all, err := os.ReadDir(dir)
@@ -272,7 +274,9 @@ func listing(t *testing.T, dir string) string {
 	}
 	var b strings.Builder
 	for _, e := range all {
-		fmt.Fprintf(&b, "%s ", e.Name())
+		if strings.HasSuffix(e.Name(), ".sst") {
+			fmt.Fprintf(&b, "%s ", e.Name())
+		}
 	}
 	return b.String()
 }
@@ -295,6 +299,42 @@ func TestRefetch_UnopenedShortLog(t *testing.T) {
 	p.stop("b")
 	removeAll(t, filepath.Join(p.dir, "b", "state"), "MANIFEST-*")
 	p.start("b")
+	p.mended("b")
+	p.back(refs, round-1)
+}
+
+// A store that forgot its latest tables is older than what its log goes on from.
+func TestRefetch_Lost(t *testing.T) {
+	p := newPairAs(t, nil, func(name string, log *raftlog.Config, c *replica.Config) {
+		shortLogs(nil)(name, log, c)
+		c.Refetch = nil
+	})
+	refs := files(t, p.stores["a"], 64)
+	p.stop("b")
+	dir, old := filepath.Join(p.dir, "b", "state"), filepath.Join(t.TempDir(), "old")
+	if err := os.CopyFS(old, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	p.start("b")
+	p.synced()
+	round := 0
+	for first := p.nodes["b"].Status().Last; p.nodes["b"].Status().First <= first+1; round++ {
+		rewrite(t, p.stores["a"], refs, round)
+		if err := p.nodes["b"].WriteMarker(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.stop("b")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(old, dir); err != nil {
+		t.Fatal(err)
+	}
+	p.start("b")
+	if _, on := p.stores["b"].Quarantined(); !on {
+		t.Error("the old copy is in use")
+	}
 	p.mended("b")
 	p.back(refs, round-1)
 }

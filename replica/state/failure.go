@@ -24,7 +24,7 @@ func newFailure(l *slog.Logger) *failure { return &failure{log: l, done: make(ch
 func (f *failure) set(err error) {
 	f.once.Do(func() {
 		f.err = fmt.Errorf("state: the disk does not take the state: %w", asCorrupt(err))
-		f.log.Error("store background error", "err", err)
+		f.log.Error("store background error", "err", err.Error()) // without the stack that it has
 		close(f.done)
 	})
 }

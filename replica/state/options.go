@@ -103,7 +103,7 @@ func events(l *slog.Logger, f *failure) *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: f.set,
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			l.Error("store corruption", "file", i.Path, "err", i.Details)
+			l.Error("store corruption", "file", i.Path, "err", i.Details.Error())
 		},
 		DiskSlow: func(i pebble.DiskSlowInfo) {
 			l.Warn("store disk slow", "file", i.Path, "took", i.Duration)

@@ -32,6 +32,8 @@ const (
 	CauseReplay Cause = "replay"
 	// CauseUnopened: the copy could not be opened, and an empty one is in its place.
 	CauseUnopened Cause = "unopened"
+	// CauseLost: the copy is older than what this node's own log goes on from.
+	CauseLost Cause = "lost"
 	// CauseUndecided: the two copies differ, and nothing showed which one is wrong.
 	CauseUndecided Cause = "undecided"
 )

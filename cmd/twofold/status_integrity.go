@@ -14,7 +14,9 @@ type integrityStatus struct {
 	Mismatches uint64            `json:"mismatches"`   // since the node started
 	Disputed   uint64            `json:"disputed_index,omitempty"`
 	Quarantine *state.Quarantine `json:"quarantine,omitempty"`
-	Scrub      *scrubReply       `json:"scrub,omitempty"` // the scan that runs, or ran last
+	Refetch    string            `json:"refetch,omitempty"` // how the copy comes along that replaces a damaged one
+	Refetched  uint64            `json:"refetched"`         // damaged copies that were replaced since the node started
+	Scrub      *scrubReply       `json:"scrub,omitempty"`   // the scan that runs, or ran last
 }
 
 // scrubReply is the answer to /scrub.
@@ -37,7 +39,7 @@ func (p *nodeParts) integrity() *integrityStatus {
 		return nil
 	}
 	i := p.store.Integrity()
-	s := &integrityStatus{Agreed: i.Agreed, Mismatches: i.Mismatches, Disputed: i.Disputed, Quarantine: i.Quarantine}
+	s := &integrityStatus{Agreed: i.Agreed, Mismatches: i.Mismatches, Disputed: i.Disputed, Quarantine: i.Quarantine, Refetch: i.Refetch, Refetched: i.Refetched}
 	if !i.Scrub.Began.IsZero() {
 		s.Scrub = scrubOf(&i)
 	}
@@ -65,7 +67,10 @@ func (i *integrityStatus) judge(s *clusterStatus) {
 	if q == nil {
 		return
 	}
-	what := "it is damaged, and serves through the other data node until it has another copy; twofold check says what is damaged (docs/operations/integrity.md)"
+	what := "it is damaged, and this node serves through the other data node until it has another copy (docs/operations/integrity.md)"
+	if i.Refetch != "" {
+		what += ": " + i.Refetch
+	}
 	if !q.Cause.Damaged() {
 		what = "nothing shows which copy is wrong, and none is replaced: a person has to decide, see docs/operations/integrity.md"
 	}

@@ -23,8 +23,8 @@ const (
 )
 
 // slowTransfers is a cluster whose nodes give their states away slowly, with
-// contents that no compression makes shorter.
-func slowTransfers(t *testing.T) *procCluster {
+// contents that no compression makes shorter. It returns the last of its files.
+func slowTransfers(t *testing.T) (*procCluster, client.FH, []byte) {
 	t.Helper()
 	c := formatted(t)
 	for _, name := range dataNames {
@@ -34,12 +34,14 @@ func slowTransfers(t *testing.T) *procCluster {
 	c.startAll()
 	conn, root := session(t, c.nfsAddrs()[0])
 	rng := rand.NewChaCha8([32]byte{1})
+	var last client.FH
+	data := make([]byte, bulkBytes)
 	for i := range bulkFiles {
 		made, err := conn.Create(t.Context(), root, "bulk"+string(rune('0'+i)), client.CreateHow{Mode: vfs.CreateGuarded})
 		if err != nil || made.Status != client.OK {
 			t.Fatalf("CREATE: %v, %v", made.Status, err)
 		}
-		data := make([]byte, bulkBytes)
+		last = made.FH
 		_, _ = rng.Read(data) // it never fails
 		for off := 0; off < len(data); off += 256 << 10 {
 			res, err := conn.Write(t.Context(), made.FH, uint64(off), data[off:off+256<<10], client.FileSync)
@@ -48,7 +50,7 @@ func slowTransfers(t *testing.T) *procCluster {
 			}
 		}
 	}
-	return c
+	return c, last, data
 }
 
 // integrity is what a node says of its copy; empty if it does not answer.
@@ -63,7 +65,7 @@ func (c *procCluster) integrity(name string) integrityStatus {
 // clients and new mounts through the other node, is killed while it gets another
 // copy, and comes back by itself.
 func TestProcess_RefetchUnopened(t *testing.T) {
-	c := slowTransfers(t)
+	c, _, _ := slowTransfers(t)
 	l := newLoad(t, c)
 	l.start()
 	l.progress(warmUp, 0, 1)
@@ -106,20 +108,15 @@ func TestProcess_RefetchUnopened(t *testing.T) {
 	c.stopAll()
 }
 
-// Bytes that change on the disk of a running node are found by twofold scrub; its
+// Bytes that change on the disk of a running node, and that its memory does not have,
+// are found by twofold scrub; its
 // copy is replaced while clients work at both nodes.
 func TestProcess_RefetchScrubbed(t *testing.T) {
-	c := newProcCluster(t)
-	text := make([]byte, 4096) // that no compression makes shorter
-	rng := rand.NewChaCha8([32]byte{2})
-	_, _ = rng.Read(text) // it never fails
-	conn, root := session(t, c.nfsAddrs()[0])
-	made, err := conn.Create(t.Context(), root, "precious", client.CreateHow{Mode: vfs.CreateGuarded})
-	if err == nil {
-		_, err = conn.Write(t.Context(), made.FH, 0, text, client.FileSync)
-	}
-	if err != nil {
-		t.Fatal(err)
+	c, file, data := slowTransfers(t)
+	c.awaitHealthy()
+	far, root := session(t, c.nfsAddrs()[1])
+	if res, err := far.Lookup(t.Context(), root, "bulk0"); err != nil || res.Status != client.OK { // b has applied what it has
+		t.Fatalf("LOOKUP at b: %v, %v", res.Status, err)
 	}
 	c.running["b"].stop(t, syscall.SIGTERM) // which writes all out
 	c.start("b")
@@ -133,13 +130,13 @@ func TestProcess_RefetchScrubbed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := bytes.Index(b, text[1000:1100])
+		at := bytes.Index(b, data[bulkBytes/2+1000:bulkBytes/2+1100])
 		if at < 0 {
 			continue
 		}
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil {
-			_, err = f.WriteAt([]byte{^text[1000]}, int64(at))
+			_, err = f.WriteAt([]byte{^data[bulkBytes/2+1000]}, int64(at))
 		}
 		if err != nil || f.Close() != nil {
 			t.Fatal(err)
@@ -161,9 +158,11 @@ func TestProcess_RefetchScrubbed(t *testing.T) {
 	c.checkDigests()
 	n := newBothNodes(t, c)
 	for i, conn := range n.conns {
-		res, err := conn.Read(t.Context(), made.FH, 0, 2*uint32(len(text)))
-		if err != nil || !bytes.Equal(res.Data, text) {
-			t.Errorf("%s reads %s, %v", dataNames[i], difference(res.Data, text), err)
+		for off := 0; off < len(data); off += 256 << 10 {
+			res, err := conn.Read(t.Context(), file, uint64(off), 256<<10)
+			if err != nil || !bytes.Equal(res.Data, data[off:off+256<<10]) {
+				t.Errorf("%s reads at %d: %s, %v", dataNames[i], off, difference(res.Data, data[off:off+256<<10]), err)
+			}
 		}
 	}
 	c.stopAll()

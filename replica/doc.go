@@ -63,8 +63,9 @@
 // that both had agreed on (dispute.go, replay.go). A copy that is damaged, or that
 // the follower cannot decide about, is in quarantine (quarantine.go): nothing is
 // applied to it or read from it, its node forwards, votes, keeps the log and leads
-// only to hand over (rule W6). A copy is replaced only if it is known to be
-// damaged.
+// only to hand over (rule W6). Meanwhile its node goes by the leader's tables
+// (face.go). A copy is replaced only if it is known to be damaged: the other data node
+// is asked to bring its own, and this node's log continues that (refetch.go).
 //
 // # Concurrency
 //
@@ -80,7 +81,8 @@
 //	transfers  takes connections of nodes that bring a state, with one goroutine for each
 //	catch-up   reports transfers, and drops what is staged and not needed
 //	integrity  has the digests of the copies compared, and does what their steps ask for
-//	quarantine while this copy is out of use: returns the lease, hands the lead over
+//	quarantine while this copy is out of use: returns the lease, hands the lead over, asks for another copy
+//	give       brings this node's state to one that asked for it
 //	scan       a scan, a copy for comparisons or a replay, when there is one
 //	peer       see package peer: forwarded calls and reads and free space, both ways
 //

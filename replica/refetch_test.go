@@ -451,25 +451,34 @@ func TestRefetch_BothDamaged(t *testing.T) {
 	}
 }
 
-// A source that finds its own copy damaged while it sends gives it to nobody.
+// A source that finds its own copy damaged while it sends, in a block or in what has
+// no checksum of its own, gives it to nobody.
 func TestRefetch_DamagedSource(t *testing.T) {
-	p := mendingPair(t, nil)
-	f := create(t, p.stores["a"], "f")
-	mustMutate(t, p.stores["a"], &vfs.OpWrite{Ref: f, Data: []byte("data")})
-	p.agree()
-	for _, name := range []string{"a", "b"} {
-		p.stop(name)
-		p.plant(name, blockKey(f.Ino, 0), 16+3)
-		p.start(name)
-		p.await(name, func(ctx context.Context, s *replica.Store) error { return s.Ready(ctx) })
-	}
-	p.lead("a")
-	if err := p.stores["b"].Scrub(); err != nil {
-		t.Fatal(err)
-	}
-	p.quarantinedFor("b", state.CauseScan)
-	p.quarantinedFor("a", state.CauseUnreadable)
-	if n := p.stores["b"].Integrity().Refetched; n != 0 {
-		t.Errorf("%d copies were replaced", n)
+	for _, what := range []string{"block", "inode"} {
+		t.Run(what, func(t *testing.T) {
+			p := mendingPair(t, nil)
+			f := create(t, p.stores["a"], "f")
+			mustMutate(t, p.stores["a"], &vfs.OpWrite{Ref: f, Data: []byte("data")})
+			p.agree()
+			for _, name := range []string{"a", "b"} {
+				p.stop(name)
+				if name == "a" && what == "inode" {
+					p.plant(name, inodeKey(f.Ino), 2+15)
+				} else {
+					p.plant(name, blockKey(f.Ino, 0), 16+3)
+				}
+				p.start(name)
+				p.await(name, func(ctx context.Context, s *replica.Store) error { return s.Ready(ctx) })
+			}
+			p.lead("a")
+			if err := p.stores["b"].Scrub(); err != nil {
+				t.Fatal(err)
+			}
+			p.quarantinedFor("b", state.CauseScan)
+			p.quarantinedFor("a", state.CauseUnreadable)
+			if n := p.stores["b"].Integrity().Refetched; n != 0 {
+				t.Errorf("%d copies were replaced", n)
+			}
+		})
 	}
 }

@@ -121,6 +121,8 @@ func decideCopy(dir, decide string, o state.Options, q *state.Quarantine, r *sta
 		return nil
 	case q == nil:
 		return errors.New("--decide: this copy is not out of use, there is nothing to decide")
+	case q.Cause == state.CauseUnopened:
+		return errors.New("--decide: this is an empty copy in the place of one that could not be opened, and is replaced anyway: to use the old one after all, move it back")
 	case decide == decideSound && r.TotalFindings > 0:
 		return errors.New("--decide sound: the check found damage in this copy")
 	case decide == decideSound:

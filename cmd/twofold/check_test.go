@@ -132,6 +132,23 @@ func TestCheck_Decide(t *testing.T) {
 	}
 }
 
+// There is nothing to decide of an empty copy, and to use it would lose the volume.
+func TestCheck_DecideUnopened(t *testing.T) {
+	dir := storedCopy(t)
+	copyDir := filepath.Join(dir, volumeDir)
+	if _, err := state.SetAside(copyDir, state.Options{}, errors.New("test")); err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{decideSound, decideDamaged} {
+		if code, out := checked(t, dir, word); code != exitUnknown || !strings.Contains(out, "empty copy") {
+			t.Errorf("%s: %d, %s", word, code, out)
+		}
+	}
+	if q, err := state.ReadQuarantine(copyDir, state.Options{}); err != nil || q == nil || q.Cause != state.CauseUnopened {
+		t.Errorf("%+v, %v", q, err)
+	}
+}
+
 func TestStatus_Quarantine(t *testing.T) {
 	s := wellStatus()
 	s.Integrity = &integrityStatus{Agreed: 7, Quarantine: &state.Quarantine{Cause: state.CauseUndecided, Detail: "they differ"}}
@@ -142,8 +159,9 @@ func TestStatus_Quarantine(t *testing.T) {
 		t.Errorf("%s: %s", s.Health, text)
 	}
 	s.Integrity.Quarantine.Cause = state.CauseScan
+	s.Integrity.Refetch = "waiting: b is away"
 	s.judge()
-	if text := strings.Join(s.Problems, "\n"); !strings.Contains(text, "twofold check") {
+	if text := strings.Join(s.Problems, "\n"); !strings.Contains(text, "until it has another copy") || !strings.Contains(text, "b is away") {
 		t.Errorf("%s", text)
 	}
 	s.Integrity = &integrityStatus{Disputed: 5}

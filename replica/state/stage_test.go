@@ -260,3 +260,71 @@ func TestSwap_CrashAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// Beside a damaged state a stage that was made after that state's own word is not
+// gone on with, and one whose sums are those of its records is.
+func TestStage_ResumesDamaged(t *testing.T) {
+	a, b := apart(t, 3, 60, 20)
+	key := state.InodeKey(b.root().Ino)
+	value, err := b.s.Record(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value[2+15] ^= 1
+	b.setRecord(key, value)
+	bucket := state.BucketOf(key)
+	running, err := b.s.BucketDigests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage := func(from state.StageFrom) *state.Stage {
+		g, err := b.s.OpenStage(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	done := func(g *state.Stage) {
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := stage(state.FromState)
+	if g.Digests().Buckets[bucket] != running.Buckets[bucket] {
+		t.Fatal("the stage is not what the state says of itself: this test shows nothing")
+	}
+	done(g)
+	g = stage(state.FromRecords)
+	if g.Digests().Buckets[bucket] == running.Buckets[bucket] {
+		t.Error("the word of a damaged state counts")
+	}
+	v := mustPin(t, a)
+	defer func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	bring(t, g, v)
+	done(g)
+	g = stage(state.FromRecords)
+	if n := bring(t, g, v); n != 0 {
+		t.Errorf("%d records were brought again", n)
+	}
+	if err := g.Finish(v.Digests); err != nil {
+		t.Fatal(err)
+	}
+	// What is ready is gone on with by a sound state alone.
+	g = stage(state.FromRecords)
+	if n := bring(t, g, v); n == 0 {
+		t.Error("what was ready was taken for what its sums say")
+	}
+	if err := g.Finish(v.Digests); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.s.Replace(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.s.Check(); err != nil {
+		t.Error(err)
+	}
+}

@@ -120,10 +120,13 @@ func TestTakeOver(t *testing.T) {
 	var f fates
 	b.waiters.add(origin(4), 1, f.of(4))
 	log.hold(entries...)
-	b.Commit(entries[3:4]) // which the state has
 	b.refetch()
 	<-b.quarantine.over()
 	f.want(t, 4, fateUnknown)
+	b.Commit(entries[3:4]) // which the state has
+	if err := b.Flush(); err != nil || b.Applied() != 5 {
+		t.Fatalf("applied %d, %v", b.Applied(), err)
+	}
 	b.Commit(entries[4:7]) // of which the state has the first
 	if err := b.Flush(); err != nil {
 		t.Fatal(err)
@@ -146,8 +149,17 @@ func TestTakeOver_Replays(t *testing.T) {
 	if err := b.Flush(); err != nil { // the apply goroutine has seen them
 		t.Fatal(err)
 	}
+	// A copy of the damaged state must not count as agreed on because the new one is.
+	next := b.cfg.Dir + nextSuffix
+	if err := b.state.Checkpoint(next); err != nil {
+		t.Fatal(err)
+	}
+	b.checkpoints.bound = 3
 	b.refetch()
 	<-b.quarantine.over()
+	if there, err := state.Exists(next, b.cfg.State); there || err != nil || b.checkpoints.bound != 0 {
+		t.Errorf("a copy of the damaged state is kept: %v", err)
+	}
 	whole, _ := holding(t, entries)
 	want, _, err := whole.Digest()
 	if err != nil {

@@ -339,6 +339,24 @@ func TestRefetch_Lost(t *testing.T) {
 	p.back(refs, round-1)
 }
 
+// A damaged copy whose node's log leads on no more is replaced together with the log.
+func TestRefetch_BeyondTheLog(t *testing.T) {
+	p := newPairAs(t, nil, func(name string, log *raftlog.Config, c *replica.Config) {
+		shortLogs(nil)(name, log, c)
+		c.Refetch = nil
+	})
+	refs := files(t, p.stores["a"], 256)
+	round := p.leave(refs, 1)
+	p.plant("b", inodeKey(refs[3].Ino), 2+15)
+	why := state.Quarantine{Cause: state.CauseScan, Detail: "test"}
+	if err := state.WriteQuarantine(filepath.Join(p.dir, "b", "state"), state.Options{}, why); err != nil {
+		t.Fatal(err)
+	}
+	p.start("b")
+	p.mended("b")
+	p.back(refs, round-1)
+}
+
 // The node is killed before each step on its way to another copy; what was on disk at
 // that moment is started again.
 func TestRefetch_KilledAtEachStep(t *testing.T) {

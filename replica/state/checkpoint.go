@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -79,7 +80,7 @@ func MoveCopy(from, to string, o Options) error {
 // Exists reports whether there is a copy.
 func Exists(dir string, o Options) (bool, error) {
 	_, err := o.withDefaults().FS.Stat(dir)
-	if os.IsNotExist(err) {
+	if errors.Is(err, os.ErrNotExist) { // which Pebble wraps
 		return false, nil
 	}
 	return err == nil, err

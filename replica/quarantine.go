@@ -28,6 +28,7 @@ type quarantine struct {
 	mu struct {
 		sync.Mutex
 		why    state.Quarantine
+		noted  bool          // why is written down, or cannot be
 		begun  chan struct{} // closed while on
 		over   chan struct{} // closed while off
 		resume func()        // takes leases again
@@ -60,7 +61,7 @@ func (q *quarantine) enter(why state.Quarantine) bool {
 	if q.on.Load() {
 		return false
 	}
-	q.mu.why = why
+	q.mu.why, q.mu.noted = why, false
 	q.on.Store(true)
 	close(q.mu.begun)
 	q.mu.over = make(chan struct{})
@@ -153,6 +154,19 @@ func (s *Store) setQuarantine(cause state.Cause, why error) {
 	if err := state.WriteQuarantine(s.cfg.Dir, s.cfg.State, q); err != nil {
 		s.logger.Error("the quarantine could not be written down: after a restart it is found anew", "err", err)
 	}
+	s.quarantine.note()
+}
+
+func (q *quarantine) note() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.noted = true
+}
+
+func (q *quarantine) isNoted() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mu.noted
 }
 
 // LiftQuarantine uses this node's copy again, if a good state has taken its place:

@@ -94,6 +94,8 @@ func (s *Store) refetch() {
 	case !why.Cause.Damaged():
 		s.refetchSays(true, "none is asked for: a person has to decide")
 		return
+	case !s.quarantine.isNoted():
+		return // a crash must not find the damaged copy in use
 	case s.replayBegun.Load():
 		return // the apply goroutine is at it
 	}

@@ -190,6 +190,28 @@ func TestRefetch_Found(t *testing.T) {
 	}
 }
 
+// Where nothing else differs, what the damaged copy says of itself would have it
+// taken for the other one's.
+func TestRefetch_Idle(t *testing.T) {
+	p := mendingPair(t, nil)
+	f := create(t, p.stores["a"], "f")
+	mustMutate(t, p.stores["a"], &vfs.OpWrite{Ref: f, Data: []byte("data")})
+	p.agree()
+	p.stop("b")
+	p.plant("b", blockKey(f.Ino, 0), 16+3)
+	p.start("b")
+	p.await("b", func(ctx context.Context, s *replica.Store) error { return s.Ready(ctx) })
+	if err := p.stores["b"].Scrub(); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the copy was replaced", func() bool { return p.stores["b"].Integrity().Refetched == 1 })
+	if _, _, err := p.stores["b"].Digest(); err != nil {
+		t.Error(err)
+	}
+	p.mended("b")
+	p.sound(f, "data")
+}
+
 // ruins are ways in which a state cannot be opened.
 var ruins = map[string]func(t *testing.T, dir string){
 	"manifest lost": func(t *testing.T, dir string) { removeAll(t, dir, "MANIFEST-*") },

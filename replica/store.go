@@ -138,6 +138,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	if why != nil {
 		s.quarantine.enter(*why)
+		s.quarantine.note()
 		s.metrics.SetQuarantined(true)
 	}
 	s.others.names, s.others.gone = cfg.Peers, make(map[string]chan struct{})

@@ -16,8 +16,8 @@ import (
 // that they are those of its records after a crash as well. So nothing needs to
 // be noted of how far a transfer came: whoever goes on with it compares again. But
 // digests that came with a damaged state are not those of its records: a stage has
-// the file summed once its own digests are, and only such a one is gone on with
-// beside a damaged state.
+// the file summed once its own digests are. Beside a damaged state any other one is
+// summed up anew first.
 const (
 	stageSuffix = ".stage"
 	readySuffix = ".ready"
@@ -79,17 +79,11 @@ func (s *State) OpenStage(from StageFrom) (*Stage, error) {
 	return g, nil
 }
 
-// place makes DIR.stage, unless it is there or can be had from DIR.ready. Beside a
-// damaged state DIR.ready may have been made after that state's own word.
+// place makes DIR.stage, unless it is there or can be had from DIR.ready.
 func (g *Stage) place(s *State, from StageFrom) error {
 	fs := g.o.FS
-	if from == FromNothing || from == FromRecords && !g.summed() {
+	if from == FromNothing {
 		if err := DiscardStage(g.dir, g.o); err != nil {
-			return err
-		}
-	}
-	if from == FromRecords {
-		if err := fs.RemoveAll(g.dir + readySuffix); err != nil {
 			return err
 		}
 	}

@@ -104,7 +104,8 @@ func (k *Sink) take(ctx context.Context, s *session) error {
 	if index, term := k.Ready(); index >= o.at && o.at > 0 {
 		return s.ready(index, term)
 	}
-	if applied, _ := k.State().Applied(); applied >= o.index {
+	// A damaged state is replaced by one of the same entry, too.
+	if applied, _ := k.State().Applied(); applied > o.index || applied == o.index && !k.damaged() {
 		return s.refuse(fmt.Sprintf("this node is at %d, the offered state is of %d", applied, o.index))
 	}
 	s.start()

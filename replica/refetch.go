@@ -274,7 +274,7 @@ func (s *Store) joins(index raftlog.Index, term raftlog.Term) error {
 	})
 }
 
-// replaceDamaged runs on the apply goroutine. Lemma 16 of docs/consistency.md: no lease is
+// replaceDamaged runs on the apply goroutine. Lemma 17 of docs/consistency.md: no lease is
 // held meanwhile, and the new state is of a committed entry that is not before the
 // one that the old state was of.
 func (s *Store) replaceDamaged(index raftlog.Index) error {

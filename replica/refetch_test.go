@@ -402,6 +402,7 @@ func killedWhileMending(t *testing.T, victim, step string, unopened bool) {
 	p := mendingPair(t, &at)
 	refs := files(t, p.stores["a"], 32)
 	rewrite(t, p.stores["a"], refs, 1)
+	p.agree()
 	p.stop("b")
 	if unopened {
 		removeAll(t, filepath.Join(p.dir, "b", "state"), "MANIFEST-*")
@@ -462,6 +463,7 @@ func TestRefetch_BothDamaged(t *testing.T) {
 	p := mendingPair(t, nil)
 	f := create(t, p.stores["a"], "f")
 	mustMutate(t, p.stores["a"], &vfs.OpWrite{Ref: f, Data: []byte("data")})
+	p.agree()
 	p.stop("b")
 	dir := filepath.Join(p.dir, "b", "state")
 	removeAll(t, dir, "MANIFEST-*")

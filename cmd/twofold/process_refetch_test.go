@@ -18,8 +18,8 @@ import (
 
 // bulk is what makes a transfer at the lowest rate take some seconds.
 const (
-	bulkFiles = 8
-	bulkBytes = 1 << 20
+	refetchFiles = 8
+	refetchBytes = 1 << 20
 )
 
 // slowTransfers is a cluster whose nodes give their states away slowly, with
@@ -35,8 +35,8 @@ func slowTransfers(t *testing.T) (*procCluster, client.FH, []byte) {
 	conn, root := session(t, c.nfsAddrs()[0])
 	rng := rand.NewChaCha8([32]byte{1})
 	var last client.FH
-	data := make([]byte, bulkBytes)
-	for i := range bulkFiles {
+	data := make([]byte, refetchBytes)
+	for i := range refetchFiles {
 		made, err := conn.Create(t.Context(), root, "bulk"+string(rune('0'+i)), client.CreateHow{Mode: vfs.CreateGuarded})
 		if err != nil || made.Status != client.OK {
 			t.Fatalf("CREATE: %v, %v", made.Status, err)
@@ -130,13 +130,13 @@ func TestProcess_RefetchScrubbed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := bytes.Index(b, data[bulkBytes/2+1000:bulkBytes/2+1100])
+		at := bytes.Index(b, data[refetchBytes/2+1000:refetchBytes/2+1100])
 		if at < 0 {
 			continue
 		}
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil {
-			_, err = f.WriteAt([]byte{^data[bulkBytes/2+1000]}, int64(at))
+			_, err = f.WriteAt([]byte{^data[refetchBytes/2+1000]}, int64(at))
 		}
 		if err != nil || f.Close() != nil {
 			t.Fatal(err)

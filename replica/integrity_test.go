@@ -210,6 +210,7 @@ func TestRead_BothDamaged(t *testing.T) {
 	p := newPairTuned(t, func(c *replica.Config) { c.WaitLimit = time.Second })
 	f := create(t, p.stores["a"], "f")
 	mustMutate(t, p.stores["a"], &vfs.OpWrite{Ref: f, Data: []byte("precious data")})
+	p.until("both have it", func() bool { return p.stores["a"].Applied() == p.stores["b"].Applied() })
 	for _, name := range []string{"a", "b"} {
 		p.stop(name)
 		p.plant(name, blockKey(f.Ino, 0), 16+3)

@@ -217,7 +217,7 @@ func TestStore_NoChangeRunsTwice(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					links.Add(int64(writeChain(t, fs, fmt.Sprintf("c%d-%d", c, i), stop)))
+					writeChain(t, fs, fmt.Sprintf("c%d-%d", c, i), &links, stop)
 					chains.Add(1)
 				}
 			}
@@ -254,20 +254,21 @@ func TestStore_NoChangeRunsTwice(t *testing.T) {
 }
 
 // writeChain writes one file until the outcome of a change is not known, and
-// returns how many changes were answered.
-func writeChain(t *testing.T, fs vfs.FS, name string, stop <-chan struct{}) int {
+// counts the changes that were answered.
+func writeChain(t *testing.T, fs vfs.FS, name string, links *atomic.Int64, stop <-chan struct{}) {
 	ctx := context.Background()
 	op := &vfs.OpCreate{Dir: vfs.Ref{Ino: vfs.RootIno}, Name: name, Mode: vfs.CreateGuarded,
 		Set: vfs.SetAttr{Mask: vfs.SetMode, Mode: 0o600}}
 	res, err := fs.Mutate(ctx, &vfs.Call{}, op)
 	if err != nil {
-		return 0
+		return
 	}
 	if res.Kind != vfs.OK {
 		t.Errorf("create %s: %v", name, res.Kind) // nobody else makes this name
-		return 0
+		return
 	}
 	last := res.Attr
+	links.Add(1)
 	for n := 1; ; n++ {
 		select {
 		case <-stop:
@@ -276,18 +277,19 @@ func writeChain(t *testing.T, fs vfs.FS, name string, stop <-chan struct{}) int 
 			if err == nil && now.Attr.Ctime != last.Ctime {
 				t.Errorf("%s: something changed it after change %d", name, n)
 			}
-			return n
+			return
 		default:
 		}
 		res, err := fs.Mutate(ctx, &vfs.Call{}, &vfs.OpWrite{Ref: last.Ref, Data: []byte(name)})
 		if err != nil {
-			return n
+			return
 		}
 		if res.Kind != vfs.OK || res.WCC[0].Before.Ctime != last.Ctime {
 			t.Errorf("%s: change %d: %v; the file was changed at %d, its last known change was at %d",
 				name, n, res.Kind, res.WCC[0].Before.Ctime, last.Ctime)
-			return n
+			return
 		}
 		last = res.WCC[0].After
+		links.Add(1)
 	}
 }

@@ -69,7 +69,12 @@ type Timing struct {
 	// take before this node stalls: it gives up leading and leases until its
 	// disk answers (rule R13).
 	DiskTimeout time.Duration
-	// ApplyTimeout is the same for the state machine's next step, FlushTimeout
+	// ProbeInterval is how long the log is not written before its disk is probed by a
+	// write of 4 KiB, again and again until the log is written. A disk that hangs is
+	// found one ProbeInterval and one DiskTimeout later, whether or not anybody
+	// changes anything.
+	ProbeInterval time.Duration
+	// ApplyTimeout is the same as DiskTimeout for the state machine's next step, FlushTimeout
 	// for the flush of its whole state, which a disk that works may take seconds
 	// for.
 	ApplyTimeout, FlushTimeout time.Duration
@@ -107,6 +112,7 @@ func (t *Timing) setDefaults(role Role) {
 	def(&t.LeaderLeaseTimeout, t.HeartbeatTimeout*9/10)
 	def(&t.CommitTimeout, 50*time.Millisecond)
 	def(&t.DiskTimeout, 700*time.Millisecond)
+	def(&t.ProbeInterval, 250*time.Millisecond)
 	def(&t.ApplyTimeout, time.Second)
 	def(&t.FlushTimeout, 10*time.Second)
 	def(&t.RPCTimeout, 2*time.Second)
@@ -129,6 +135,7 @@ func (t *Timing) validate() error {
 		{"LeaderLeaseTimeout", t.LeaderLeaseTimeout, 10 * time.Millisecond},
 		{"CommitTimeout", t.CommitTimeout, time.Millisecond},
 		{"DiskTimeout", t.DiskTimeout, 10 * time.Millisecond},
+		{"ProbeInterval", t.ProbeInterval, 10 * time.Millisecond},
 		{"ApplyTimeout", t.ApplyTimeout, 10 * time.Millisecond},
 		{"FlushTimeout", t.FlushTimeout, 10 * time.Millisecond},
 		{"RPCTimeout", t.RPCTimeout, 100 * time.Millisecond},

@@ -139,7 +139,9 @@
 //
 // A write to the log, the vote or the marker that takes longer than DiskTimeout,
 // or a state machine that does not get on for ApplyTimeout or with its flush for
-// FlushTimeout, stalls the node (rule R13). What hangs is assumed never to return, so
+// FlushTimeout, stalls the node (rule R13). While the log is not written, its disk is
+// probed: a block is written to a file beside the log every ProbeInterval, which is
+// four flushes a second of an idle node and none of a busy one. What hangs is assumed never to return, so
 // nothing waits for it: raft's main goroutine may be in it, and cannot step down.
 // What counts is silence. The transport sends no AppendEntries, no vote request
 // and takes no TimeoutNow; the others elect a leader as they would for a dead one.
@@ -168,6 +170,7 @@
 //	change, one at a time  AddMember... outcome             the change of the members
 //	pinger                 Open         Close               pings to the other members, metrics
 //	stallWatch             Open         end of Close        the verdict on this node's disk
+//	prober                 Open         Close, disk answers the probe of the log's disk
 //	pacer                  Open         Close               heartbeats between raft's, requests for leases
 //	heartbeat, per member  pacer        answer              one message in flight
 //	delivery.run           Open         Close, after raft   the calls of StateMachine.Commit

@@ -29,7 +29,9 @@ type Node struct {
 	markers    *markers
 	fsm        *fsm
 	stalls     *stalls
-	queue      *delivery // nil on a witness
+	probe      *logstore.Probe
+	probed     chan struct{} // closed when the prober has ended
+	queue      *delivery     // nil on a witness
 	leases     *leases
 	promises   *promises
 	doubt      *doubt
@@ -170,7 +172,8 @@ func (n *Node) close() error {
 		if waited {
 			<-idle
 		}
-		diskErr = errors.Join(diskErr, n.store.Close(), n.vote.Close())
+		<-n.probed
+		diskErr = errors.Join(diskErr, n.probe.Close(), n.store.Close(), n.vote.Close())
 		close(n.stalls.stop)
 	}()
 	if !n.untilStalled(closed, math.MaxInt64) {

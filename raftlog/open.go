@@ -45,6 +45,7 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 		kick:    make(chan struct{}, 1),
 		slots:   make(chan struct{}, maxProposals),
 		fatal:   make(chan error, 1),
+		probed:  make(chan struct{}),
 		ctx:     ctx,
 		cancel:  cancel,
 	}
@@ -66,7 +67,7 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 	}
 	if err := n.openRaft(); err != nil {
 		cancel()
-		return nil, errors.Join(err, n.store.Close(), n.vote.Close())
+		return nil, errors.Join(err, n.probe.Close(), n.store.Close(), n.vote.Close())
 	}
 	n.start()
 	return n, nil
@@ -123,6 +124,8 @@ func (n *Node) openDisk() error {
 	})
 	if err == nil {
 		if err = n.recoverMarker(); err != nil {
+			err = errors.Join(err, n.store.Close())
+		} else if n.probe, err = logstore.OpenProbe(n.cfg.Dir, n.cfg.LogFS); err != nil {
 			err = errors.Join(err, n.store.Close())
 		}
 	}
@@ -388,6 +391,7 @@ func (n *Node) start() {
 	n.spawn(n.observer)
 	n.spawn(n.pinger)
 	go n.stallWatch()
+	go n.prober() // Close waits for it if the disk answers
 	n.spawn(n.pacer)
 	n.spawn(n.keeper)
 }

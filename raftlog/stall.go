@@ -30,10 +30,11 @@ const (
 	opMarker               // a write of the marker
 	opApply                // the state machine takes an entry, and applies it
 	opFlush                // the state machine makes its state durable
+	opProbe                // a write of the probe
 	diskOps
 )
 
-var diskOpNames = [diskOps]string{"writing the log", "writing the vote", "writing the marker", "applying an entry", "flushing the state"}
+var diskOpNames = [diskOps]string{"writing the log", "writing the vote", "writing the marker", "applying an entry", "flushing the state", "probing the disk of the log"}
 
 // stalls knows what is under way on this node's disk and for how long. A write
 // that hangs may never return, so nothing waits for one here.
@@ -59,6 +60,7 @@ type stalls struct {
 		applied Index            // of the state machine
 		moved   uint64           // the tick at which it last moved, or had nowhere to go
 		held    uint64           // stalled until that tick at least
+		wrote   time.Time        // when the last write of the log ended
 		last    diskOp           // what was late, up to then
 	}
 }
@@ -73,7 +75,7 @@ func newStalls(t *Timing) *stalls {
 	s.mu.begun = map[uint64]begun{}
 	tick := t.stallTick()
 	for op, d := range map[diskOp]time.Duration{
-		opLog: t.DiskTimeout, opVote: t.DiskTimeout, opMarker: t.DiskTimeout,
+		opLog: t.DiskTimeout, opVote: t.DiskTimeout, opMarker: t.DiskTimeout, opProbe: t.DiskTimeout,
 		opApply: t.ApplyTimeout, opFlush: t.FlushTimeout,
 	} {
 		s.limits[op] = uint64((d + tick - 1) / tick)
@@ -97,6 +99,9 @@ func (s *stalls) begin(op diskOp) (end func()) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.mu.begun, key)
+		if op == opLog {
+			s.mu.wrote = time.Now()
+		}
 	}
 }
 

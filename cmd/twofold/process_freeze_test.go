@@ -110,6 +110,38 @@ func TestProcess_FrozenLeader(t *testing.T) {
 	c.stopAll()
 }
 
+// The leader's disk hangs while nobody changes anything: the other node leads all the
+// same, within 2 s, so that the first change finds it there. The one whose disk hangs
+// comes back when it is thawed.
+//
+// Seen red: with a ProbeInterval of an hour nobody notices.
+func TestProcess_FrozenIdle(t *testing.T) {
+	c, disks := newDiskCluster(t, 512<<20, freezable)
+	for round := range frozenRounds {
+		old := c.awaitHealthy()
+		now := other(old)
+		time.Sleep(time.Second) // the log is quiet: probes are all that there is
+		disks[old].freeze()
+		begin := time.Now()
+		eventually(t, now+" leads", func() bool {
+			s := c.status(now)
+			return s != nil && s.Leader == now
+		})
+		pause := time.Since(begin)
+		t.Logf("round %d: %s leads %s after the disk of %s hung", round, now, pause.Round(time.Millisecond), old)
+		if pause > frozenPause {
+			t.Errorf("%s leads after %s, want at most %s", now, pause, frozenPause)
+		}
+		c.awaitStalled(old)
+		disks[old].thaw()
+		if now := c.awaitHealthy(); now == old {
+			t.Errorf("%s leads again", old)
+		}
+	}
+	c.checkDigests()
+	c.stopAll()
+}
+
 // checkStalled holds a node to say that its disk hangs, in every way that it has.
 func (c *procCluster) checkStalled(name string) {
 	c.t.Helper()

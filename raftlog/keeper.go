@@ -132,7 +132,7 @@ func (n *Node) keepBytes() uint64 { return logstore.Kept(n.cfg.KeepLogBytes, n.c
 
 // compact cuts the log, which has a deadline like a write of it.
 func (n *Node) compact() error {
-	defer n.stalls.begin(opLog)()
+	defer n.stalls.begin(opCut)()
 	return n.store.Compact()
 }
 

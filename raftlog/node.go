@@ -131,7 +131,8 @@ func (n *Node) shutdown() raft.Future {
 	return n.down
 }
 
-// Close takes the node out of the cluster and returns when all its goroutines
+// Close gives back a lease that another node granted, so that the leader waits for
+// nothing of this node, takes the node out of the cluster and returns when all its goroutines
 // have ended, or with ErrStalled if the disk does not answer: then goroutines
 // are left behind, and the process has to end.
 func (n *Node) Close() error {
@@ -140,6 +141,7 @@ func (n *Node) Close() error {
 }
 
 func (n *Node) close() error {
+	n.returnLease()
 	n.cancel()
 	// Proposals are given the chance to end by themselves: raft forgets the
 	// futures that are queued for the state machine when it is shut down, and

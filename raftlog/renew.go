@@ -141,14 +141,38 @@ func (l *leases) barBy(d int) {
 // bar gives up the lease that another node granted, tells it so, and holds none
 // until the returned function is called.
 func (n *Node) bar() (unbar func()) {
+	n.giveBack(func() {})
+	return func() { n.leases.barBy(-1) }
+}
+
+// giveBack is bar, for good. It calls told once the leader has answered, or if it
+// cannot be told.
+func (n *Node) giveBack(told func()) {
 	n.leases.barBy(1)
 	incarnation, at := n.leases.give()
 	if _, leader := n.raft.LeaderWithID(); leader != "" {
 		if k := n.link(string(leader)); k != nil {
-			k.send(ping{Kind: controlReturn, Term: n.Term(), Incarnation: incarnation, At: at}, func(pong, error) {})
+			k.send(ping{Kind: controlReturn, Term: n.Term(), Incarnation: incarnation, At: at}, func(pong, error) { told() })
+			return
 		}
 	}
-	return func() { n.leases.barBy(-1) }
+	told()
+}
+
+// returnLease has this node hold no lease any more, and waits until the leader knows,
+// or would have taken the lease for ended by itself: what the leader commits is
+// shown without this node from then on, so that its end pauses nobody. The lease is
+// void here before the leader hears of it.
+func (n *Node) returnLease() {
+	if n.sm == nil {
+		return
+	}
+	told := make(chan struct{})
+	n.giveBack(func() { close(told) })
+	select {
+	case <-told:
+	case <-time.After(n.cfg.Timing.Promise):
+	}
 }
 
 // GiveUpLease has this node hold no lease from another node until resume is

@@ -25,16 +25,17 @@ type diskOp uint8
 
 // The kinds.
 const (
-	opLog    diskOp = iota // a write to the log or a deletion from it
+	opLog    diskOp = iota // a write to the log, or raft's deletion from it
 	opVote                 // a write of the term or of a vote
 	opMarker               // a write of the marker
 	opApply                // the state machine takes an entry, and applies it
 	opFlush                // the state machine makes its state durable
+	opCut                  // what the log no longer needs is deleted
 	opProbe                // a write of the probe
 	diskOps
 )
 
-var diskOpNames = [diskOps]string{"writing the log", "writing the vote", "writing the marker", "applying an entry", "flushing the state", "probing the disk of the log"}
+var diskOpNames = [diskOps]string{"writing the log", "writing the vote", "writing the marker", "applying an entry", "flushing the state", "cutting the log", "probing the disk of the log"}
 
 // stalls knows what is under way on this node's disk and for how long. A write
 // that hangs may never return, so nothing waits for one here.
@@ -75,7 +76,7 @@ func newStalls(t *Timing) *stalls {
 	s.mu.begun = map[uint64]begun{}
 	tick := t.stallTick()
 	for op, d := range map[diskOp]time.Duration{
-		opLog: t.DiskTimeout, opVote: t.DiskTimeout, opMarker: t.DiskTimeout, opProbe: t.DiskTimeout,
+		opLog: t.DiskTimeout, opVote: t.DiskTimeout, opMarker: t.DiskTimeout, opCut: t.DiskTimeout, opProbe: t.DiskTimeout,
 		opApply: t.ApplyTimeout, opFlush: t.FlushTimeout,
 	} {
 		s.limits[op] = uint64((d + tick - 1) / tick)

@@ -28,7 +28,7 @@ func (s *stalls) pass(ticks int, alternative bool) {
 // Each kind of work is late after its own deadline, and not before; what ended
 // in time never was.
 func TestStalls_Deadlines(t *testing.T) {
-	for op, limit := range map[diskOp]int{opLog: 8, opVote: 8, opMarker: 8, opApply: 10, opFlush: 100, opProbe: 8} {
+	for op, limit := range map[diskOp]int{opLog: 8, opVote: 8, opMarker: 8, opApply: 10, opFlush: 100, opCut: 8, opProbe: 8} {
 		s := testStalls()
 		s.begin(op)()
 		end := s.begin(op)

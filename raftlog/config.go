@@ -78,6 +78,9 @@ type Timing struct {
 	// for the flush of its whole state, which a disk that works may take seconds
 	// for.
 	ApplyTimeout, FlushTimeout time.Duration
+	// ReadTimeout is the same for a read of the state that the application told of
+	// (Node.BeginRead); it is found late after up to a third more.
+	ReadTimeout time.Duration
 	// RPCTimeout bounds one Raft message and its answer, with the follower's
 	// disk write in it.
 	RPCTimeout time.Duration
@@ -115,6 +118,7 @@ func (t *Timing) setDefaults(role Role) {
 	def(&t.ProbeInterval, 250*time.Millisecond)
 	def(&t.ApplyTimeout, time.Second)
 	def(&t.FlushTimeout, 10*time.Second)
+	def(&t.ReadTimeout, time.Second)
 	def(&t.RPCTimeout, 2*time.Second)
 	def(&t.DialTimeout, 500*time.Millisecond)
 	def(&t.RetryPause, 50*time.Millisecond)
@@ -138,6 +142,7 @@ func (t *Timing) validate() error {
 		{"ProbeInterval", t.ProbeInterval, 10 * time.Millisecond},
 		{"ApplyTimeout", t.ApplyTimeout, 10 * time.Millisecond},
 		{"FlushTimeout", t.FlushTimeout, 10 * time.Millisecond},
+		{"ReadTimeout", t.ReadTimeout, 10 * time.Millisecond},
 		{"RPCTimeout", t.RPCTimeout, 100 * time.Millisecond},
 		{"DialTimeout", t.DialTimeout, 10 * time.Millisecond},
 		{"RetryPause", t.RetryPause, time.Millisecond},

@@ -139,7 +139,8 @@
 //
 // A write to the log, the vote or the marker that takes longer than DiskTimeout,
 // or a state machine that does not get on for ApplyTimeout or with its flush for
-// FlushTimeout, stalls the node (rule R13). While the log is not written, its disk is
+// FlushTimeout, stalls the node (rule R13). So does a read of the state that the
+// application tells of and that takes longer than ReadTimeout. While the log is not written, its disk is
 // probed: a block is written to a file beside the log every ProbeInterval, which is
 // four flushes a second of an idle node and none of a busy one. What hangs is assumed never to return, so
 // nothing waits for it: raft's main goroutine may be in it, and cannot step down.

@@ -32,10 +32,11 @@ const (
 	opFlush                // the state machine makes its state durable
 	opCut                  // what the log no longer needs is deleted
 	opProbe                // a write of the probe
+	opRead                 // somebody reads the state; see reads
 	diskOps
 )
 
-var diskOpNames = [diskOps]string{"writing the log", "writing the vote", "writing the marker", "applying an entry", "flushing the state", "cutting the log", "probing the disk of the log"}
+var diskOpNames = [diskOps]string{"writing the log", "writing the vote", "writing the marker", "applying an entry", "flushing the state", "cutting the log", "probing the disk of the log", "reading the state"}
 
 // stalls knows what is under way on this node's disk and for how long. A write
 // that hangs may never return, so nothing waits for one here.
@@ -50,6 +51,8 @@ type stalls struct {
 	current atomic.Pointer[error] // nil while not stalled
 	late    atomic.Bool           // something is late at this moment
 	silent  atomic.Bool           // stalled, and another data node can take over or the disk hangs
+
+	reads reads
 
 	stop, stopped chan struct{} // of stallWatch
 
@@ -76,12 +79,13 @@ func newStalls(t *Timing) *stalls {
 	s.mu.begun = map[uint64]begun{}
 	tick := t.stallTick()
 	for op, d := range map[diskOp]time.Duration{
-		opLog: t.DiskTimeout, opVote: t.DiskTimeout, opMarker: t.DiskTimeout, opCut: t.DiskTimeout, opProbe: t.DiskTimeout,
+		opLog: t.DiskTimeout, opVote: t.DiskTimeout, opMarker: t.DiskTimeout, opCut: t.DiskTimeout, opProbe: t.DiskTimeout, opRead: t.ReadTimeout,
 		opApply: t.ApplyTimeout, opFlush: t.FlushTimeout,
 	} {
 		s.limits[op] = uint64((d + tick - 1) / tick)
 		s.errs[op] = fmt.Errorf("%w: %s takes more than %s", ErrStalled, diskOpNames[op], d)
 	}
+	s.reads.length = (s.limits[opRead] + readSpans - 3) / (readSpans - 2)
 	s.hold = uint64((2*t.HeartbeatTimeout + tick - 1) / tick)
 	return s
 }
@@ -150,6 +154,12 @@ func (s *stalls) step(applied, delivered Index, alternative bool) {
 		}
 		hangs = hangs || now-b.at > hungLimits*s.limits[b.op]
 	}
+	if slow, hung := s.reads.step(); slow {
+		hangs = hangs || hung
+		if late < 0 {
+			late = int(opRead)
+		}
+	}
 	switch {
 	case late >= 0:
 		s.mu.last, s.mu.held = diskOp(late), now+s.hold
@@ -165,7 +175,7 @@ func (s *stalls) step(applied, delivered Index, alternative bool) {
 }
 
 // Stalled tells why this node does not lead, hold or grant leases now: a write of
-// its log, its vote or its state is late. It is nil on a node whose disk answers.
+// its log, its vote or its state is late, or a read of its state. It is nil on a node whose disk answers.
 // It takes no lock.
 func (n *Node) Stalled() error { return n.stalls.err() }
 

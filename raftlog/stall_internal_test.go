@@ -107,3 +107,35 @@ func TestStalls_Hold(t *testing.T) {
 		}
 	}
 }
+
+// A read is late after its deadline and up to a span more, whenever it began, and not
+// before; others that come and go change nothing. It ends the stall when it returns.
+func TestStalls_Read(t *testing.T) {
+	for offset := range 8 {
+		s := testStalls()
+		limit, span := int(s.limits[opRead]), int(s.reads.length)
+		s.pass(offset, false)
+		stuck := s.reads.begin()
+		for range limit - 1 {
+			other := s.reads.begin()
+			s.pass(1, false)
+			s.reads.end(other)
+		}
+		if err := s.err(); err != nil {
+			t.Errorf("begun at tick %d: stalled within the deadline: %v", offset, err)
+		}
+		s.pass(1+span+1, false)
+		if err := s.err(); !errors.Is(err, ErrStalled) || s.silent.Load() {
+			t.Errorf("begun at tick %d: past its deadline: %v, silent %t", offset, err, s.silent.Load())
+		}
+		s.pass(hungLimits*limit, false)
+		if !s.silent.Load() {
+			t.Errorf("begun at tick %d: a disk that hangs goes on leading", offset)
+		}
+		s.reads.end(stuck)
+		s.pass(1, false)
+		if err := s.err(); err != nil {
+			t.Errorf("begun at tick %d: stalled after its end: %v", offset, err)
+		}
+	}
+}

@@ -140,6 +140,8 @@ type Log interface {
 	Term() raftlog.Term
 	ReadIndex(ctx context.Context) (raftlog.Index, error)
 	Lease() (raftlog.Term, bool)
+	BeginRead() uint32
+	EndRead(uint32)
 	Nudge(peer string)
 	GiveUpLease() (resume func())
 	TransferLeadership(ctx context.Context, to string) error

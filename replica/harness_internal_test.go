@@ -82,6 +82,10 @@ func (l *fakeLog) grant(lease bool) {
 	l.lease = lease
 }
 
+func (l *fakeLog) BeginRead() uint32 { return 0 }
+
+func (l *fakeLog) EndRead(uint32) {}
+
 func (l *fakeLog) GiveUpLease() func() { return func() {} }
 
 func (l *fakeLog) TransferLeadership(context.Context, string) error { return raftlog.ErrNotLeader }

@@ -16,7 +16,7 @@ func answer[T any](r *reading, op *command.Read, local func() (T, bool, error), 
 	var none T
 	for {
 		for r.next() {
-			res, sound, err := local()
+			res, sound, err := timed(r.s, local)
 			if err != nil {
 				if r.s.damaged(err) {
 					r.permitted = false // the leader has another copy
@@ -44,6 +44,14 @@ func answer[T any](r *reading, op *command.Read, local func() (T, bool, error), 
 		}
 		r.misread(err)
 	}
+}
+
+// timed runs local, which may never return if the disk hangs. The log then gives up
+// the lead and the lease of this node, so that reads that come later are asked of
+// the leader and do not get here.
+func timed[T any](s *Store, local func() (T, bool, error)) (T, bool, error) {
+	defer s.log.EndRead(s.log.BeginRead())
+	return local()
 }
 
 // GetAttr implements vfs.FS.

@@ -33,7 +33,7 @@ var limits = []string{
 // connection, or took none.
 var cutReasons = []string{
 	"conns", "conns_per_client", "evicted", "idle_time", "record", "fragments",
-	"record_time", "stall_time", "write_time", "not_admitted", "held_back", "paused",
+	"record_time", "stall_time", "write_time", "not_admitted", "held_back", "hung", "paused",
 }
 
 // latencyBuckets reach from a cached read to a call that waits out an election.

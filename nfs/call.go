@@ -98,7 +98,10 @@ func (t *task) charge(n int) {
 func (t *task) run() {
 	c := t.conn
 	c.srv.observer.CallStarted()
+	begun := &c.begun[c.srv.span.Load()%callSpans]
+	begun.Add(1)
 	err := t.serve()
+	begun.Add(-1)
 	c.srv.observer.CallEnded()
 	c.srv.buffers.put(t.rec)
 	t.rec = nil

@@ -56,6 +56,12 @@ type Config struct {
 	// that is allowed, is 60 s, half of the 120 s for which every answer is
 	// remembered at least; the least is 5 s.
 	MaxPause time.Duration
+	// Hung tells that calls which have been with their handlers for some time may
+	// never return, since the disk does not, and that new ones are served without it;
+	// nil means never. It is asked once a second and must not block. While it says so,
+	// connections with such calls are closed: the client asks again. The calls
+	// themselves count for the limits until they return.
+	Hung func() bool
 	// Clock is what pauses are found by; nil means the system's clocks.
 	Clock Clock
 }

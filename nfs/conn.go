@@ -52,10 +52,11 @@ type conn struct {
 	abortOnce sync.Once
 
 	inFlight  budget
-	calls     sync.WaitGroup // tasks that have not been released
-	active    atomic.Int64   // Server.now when a call ended last
-	midRecord atomic.Bool    // a record has begun and is not complete
-	stalled   atomic.Bool    // the intake has cut its record off
+	begun     [callSpans]atomic.Int64 // calls with their handlers, by Server.span when they began
+	calls     sync.WaitGroup          // tasks that have not been released
+	active    atomic.Int64            // Server.now when a call ended last
+	midRecord atomic.Bool             // a record has begun and is not complete
+	stalled   atomic.Bool             // the intake has cut its record off
 
 	// For the reading goroutine alone.
 	br      *bufio.Reader

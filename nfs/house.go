@@ -2,6 +2,10 @@ package nfs
 
 import "time"
 
+// callSpans is into how many ticks the calls with a handler are sorted by their
+// beginning. Those of the oldest have been there for one tick at least.
+const callSpans = 2
+
 // keepHouse looks after the server once a tick, from the first listener to the
 // end.
 func (s *Server) keepHouse() {
@@ -33,12 +37,15 @@ func (s *Server) sweep() {
 	s.mu.Unlock()
 
 	epoch, connCalls, connBytes := s.guard.epoch.Load(), 0, 0
+	hung, oldest := s.hung(), s.span.Add(1)%callSpans
 	for _, c := range conns {
 		calls, bytes := c.inFlight.used()
 		connCalls, connBytes = max(connCalls, calls), max(connBytes, bytes)
 		switch {
 		case c.epoch != epoch: // it was made while the pause was being found
 			c.end(reasonPaused)
+		case hung && c.begun[oldest].Load() > 0:
+			c.end(reasonHung)
 		case c.idleFor() > s.limits.IdleTime && !c.isStopped():
 			s.observer.ConnCut(limitIdleTime)
 			c.stopReading()

@@ -116,6 +116,7 @@ const (
 	reasonEvicted     = "evicted"      // an idle connection made room for a new one
 	reasonNotAdmitted = "not_admitted" // see Config.Admit
 	reasonHeldBack    = "held_back"    // calls lay in its socket for longer than MaxPause
+	reasonHung        = "hung"         // a call waits for a disk that hangs, see Config.Hung
 	reasonPaused      = "paused"       // the node stood still for longer than MaxPause
 )
 

@@ -28,6 +28,8 @@ type Server struct {
 	noisy    logLimit                  // for events that a client can cause at will
 	admit    func(netip.AddrPort) bool // nil: everybody
 	clientOf func(netip.Addr) netip.Addr
+	hung     func() bool
+	span     atomic.Uint32 // counts the ticks, for conn.begun
 	inFlight shares
 	intake   *intake
 	guard    pauseGuard
@@ -67,7 +69,11 @@ func NewServer(cfg Config) (*Server, error) {
 		log:      cfg.Logger,
 		admit:    cfg.Admit,
 		clientOf: cfg.ClientOf,
+		hung:     cfg.Hung,
 		created:  time.Now(),
+	}
+	if s.hung == nil {
+		s.hung = func() bool { return false }
 	}
 	if s.observer == nil {
 		s.observer = nobody{}

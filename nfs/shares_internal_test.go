@@ -229,7 +229,7 @@ func TestObserver_NamesAreThoseOfTheMetrics(t *testing.T) {
 	}
 	for _, r := range []string{
 		limitConns, limitConnsPerClient, limitRecord, limitFragments, limitRecordTime, limitStallTime,
-		limitWriteTime, limitIdleTime, reasonEvicted, reasonNotAdmitted, reasonHeldBack, reasonPaused,
+		limitWriteTime, limitIdleTime, reasonEvicted, reasonNotAdmitted, reasonHeldBack, reasonHung, reasonPaused,
 	} {
 		m.ConnCut(r)
 	}

@@ -57,5 +57,10 @@ func (r *reads) step() (late, hangs bool) {
 // it must find their answers elsewhere.
 func (n *Node) BeginRead() uint32 { return n.stalls.reads.begin() }
 
+// ReadsHang tells that this node stands aside, and that a read which began before it
+// did has not returned: whoever waits for one does better to ask again. It takes no
+// lock.
+func (n *Node) ReadsHang() bool { return n.stalls.noReads.Load() }
+
 // EndRead ends what BeginRead began.
 func (n *Node) EndRead(span uint32) { n.stalls.reads.end(span) }

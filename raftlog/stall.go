@@ -50,6 +50,7 @@ type stalls struct {
 
 	current atomic.Pointer[error] // nil while not stalled
 	late    atomic.Bool           // something is late at this moment
+	noReads atomic.Bool           // silent, and a read is late
 	silent  atomic.Bool           // stalled, and another data node can take over or the disk hangs
 
 	reads reads
@@ -154,7 +155,8 @@ func (s *stalls) step(applied, delivered Index, alternative bool) {
 		}
 		hangs = hangs || now-b.at > hungLimits*s.limits[b.op]
 	}
-	if slow, hung := s.reads.step(); slow {
+	slow, hung := s.reads.step()
+	if slow {
 		hangs = hangs || hung
 		if late < 0 {
 			late = int(opRead)
@@ -172,6 +174,7 @@ func (s *stalls) step(applied, delivered Index, alternative bool) {
 	}
 	s.late.Store(late >= 0)
 	s.silent.Store(s.current.Load() != nil && (alternative || hangs))
+	s.noReads.Store(slow && s.silent.Load())
 }
 
 // Stalled tells why this node does not lead, hold or grant leases now: a write of

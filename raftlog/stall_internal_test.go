@@ -132,9 +132,12 @@ func TestStalls_Read(t *testing.T) {
 		if !s.silent.Load() {
 			t.Errorf("begun at tick %d: a disk that hangs goes on leading", offset)
 		}
+		if !s.noReads.Load() {
+			t.Errorf("begun at tick %d: nobody is told of the read", offset)
+		}
 		s.reads.end(stuck)
 		s.pass(1, false)
-		if err := s.err(); err != nil {
+		if err := s.err(); err != nil || s.noReads.Load() {
 			t.Errorf("begun at tick %d: stalled after its end: %v", offset, err)
 		}
 	}

@@ -80,6 +80,10 @@ func (n *node) newNFSServer() (*nfs.Server, error) {
 		// A node of the cluster has one share of the limits, whichever of its
 		// addresses it calls from.
 		ClientOf: func(a netip.Addr) netip.Addr { return netip.AddrFrom16(n.store.Client(a)) },
+		Hung: func() bool {
+			p := n.parts.Load()
+			return p != nil && p.raft.ReadsHang()
+		},
 	})
 }
 

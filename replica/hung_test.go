@@ -79,6 +79,10 @@ func (f *hungFS) waiting() int {
 	return f.mu.n
 }
 
+// hungLimit is the longest until a disk that takes no read is noticed and another
+// node leads. Measured are 1.3 to 1.6 s; the goal is 2 s, and other tests run beside.
+const hungLimit = 4 * time.Second
+
 const (
 	coldFiles = 64
 	coldBytes = 256 << 10
@@ -154,7 +158,7 @@ func TestHung_Reads(t *testing.T) {
 			for i := range stuck {
 				go func() { done <- readCold(context.Background(), p.stores[hung], refs, i) }()
 			}
-			p.within(2*time.Second, "another node leads and this one is stalled", func() bool {
+			p.within(hungLimit, "another node leads and this one is stalled", func() bool {
 				st, _ := p.nodes[other(hung)].Watch()
 				_, lease := p.nodes[hung].Lease()
 				return p.nodes[hung].Stalled() != nil && !lease && st.Ready

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// handOverLook is the longest pause between two looks at how a transfer gets on.
+// Nothing is proposed meanwhile.
+const handOverLook = 2 * time.Millisecond
+
 // TransferLeadership hands the lead to another data node. Proposals are refused
 // with ErrNotLeader until it succeeded or failed. It returns nil once the lead
 // is given up.
@@ -104,7 +108,7 @@ func (n *Node) handTo(ctx context.Context, to string) error {
 // await waits until it is so, or the term is lost, for ElectionTimeout at most.
 func (n *Node) await(ctx context.Context, t Term, so func() bool) error {
 	deadline := time.Now().Add(n.cfg.Timing.ElectionTimeout)
-	for pause := barrierPause; n.leads(t) && !so(); pause = min(2*pause, n.cfg.Timing.RetryPause) {
+	for pause := barrierPause; n.leads(t) && !so(); pause = min(2*pause, handOverLook) {
 		if time.Now().After(deadline) {
 			return errNoAnswer
 		}

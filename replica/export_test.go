@@ -23,5 +23,8 @@ func ApplyAltered(st *state.State, e raftlog.Entry, alter func(*command.Command)
 	return err
 }
 
+// Delivered returns the index of the last entry that the log has delivered.
+func (s *Store) Delivered() raftlog.Index { return raftlog.Index(s.delivered.Load()) }
+
 // AgreedSuffix is added to the name of a state for the copy that both agreed on.
 const AgreedSuffix = agreedSuffix

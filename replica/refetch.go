@@ -318,7 +318,8 @@ func (s *Store) adopted() {
 // it into use when it has all that was delivered.
 func (s *Store) replayLog() error {
 	from := s.applied.load() + 1
-	to := min(raftlog.Index(s.seen), from+replayStep-1)
+	// What the apply goroutine has passed over may not count as delivered yet.
+	to := min(raftlog.Index(max(s.seen, s.delivered.Load())), from+replayStep-1)
 	if to < from {
 		s.failpoint(StepLift)
 		return s.endReplay(true)

@@ -419,7 +419,7 @@ func killedWhileMending(t *testing.T, victim, step string, unopened bool) {
 			if err != nil && victim == "b" {
 				t.Error(err)
 			}
-			p.until("b's log has it", func() bool { return p.nodes["b"].Status().Commit >= p.nodes["a"].Status().Applied })
+			p.until("b was given it", func() bool { return p.stores["b"].Delivered() >= p.stores["a"].Applied() })
 		}
 		if s == step && name == "b" {
 			once.Do(func() {

@@ -146,8 +146,8 @@ const peerCheckTimeout = 500 * time.Millisecond
 // busy machine, and a node that has just started cannot take the lead for as long as
 // a promise lasts.
 const (
-	transferTries = 6
-	transferPause = 100 * time.Millisecond
+	transferTries = 25
+	transferPause = 20 * time.Millisecond
 )
 
 // isOtherData reports that a member is a data node, and not this one.

@@ -128,6 +128,17 @@ func (n *Node) excuse(m *marker) error {
 	return n.store.Reset(begin)
 }
 
+// beginWithout has raft deliver from the entry after the marker although no state is
+// of it. If the log was damaged too, what is sound of it may end before the marker,
+// where raft appends next: the log must have no gap there.
+func (n *Node) beginWithout(m *marker, last uint64) error {
+	n.beginAt(m)
+	if m == nil || last >= m.Index {
+		return nil
+	}
+	return n.store.Reset(m.Index)
+}
+
 // alone refuses to start with a log that nobody can fill.
 func (n *Node) alone() error {
 	latest, _ := n.membership.configurations()

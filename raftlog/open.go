@@ -190,13 +190,11 @@ func (n *Node) recoverMarker() error {
 		return fmt.Errorf("%w: the log in %s begins at %d, but its marker file is missing", ErrCorrupt, n.cfg.Dir, first)
 	}
 	if n.sm == nil || n.stateless() {
-		n.beginAt(m)
-		return nil
+		return n.beginWithout(m, last)
 	}
 	err = n.checkState(m, first, last)
 	if errors.Is(err, errStateLost) && n.disowned(err) {
-		n.beginAt(m)
-		return nil
+		return n.beginWithout(m, last)
 	}
 	if err != nil {
 		return err

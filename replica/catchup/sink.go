@@ -122,7 +122,7 @@ func (k *Sink) take(ctx context.Context, s *session) error {
 		err = k.fill(ctx, s, o, state.FromNothing)
 	}
 	if err == nil && k.damaged() != damaged {
-		err = errors.New("catchup: the old state was found damaged or replaced meanwhile")
+		err = errWord
 	}
 	if errors.Is(err, state.ErrUnlike) {
 		return s.refuse("the records are not those of their digests: is the sending node's copy damaged?")
@@ -131,9 +131,16 @@ func (k *Sink) take(ctx context.Context, s *session) error {
 		return err
 	}
 	k.Staged(o.index, o.term)
+	if k.damaged() != damaged { // it was found between the last look and this word
+		k.Staged(0, 0)
+		return errWord
+	}
 	k.step(StepReady)
 	return s.ready(o.index, o.term)
 }
+
+// errWord is of a stage that was made after the word of another state.
+var errWord = errors.New("catchup: the old state was found damaged or replaced meanwhile")
 
 func (k *Sink) damaged() bool { return k.Damaged != nil && k.Damaged() }
 

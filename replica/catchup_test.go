@@ -172,10 +172,16 @@ func TestCatchUp_StoreKilledAtEachStep(t *testing.T) {
 		raftlog.StepPending, raftlog.StepSwap, raftlog.StepMarker, raftlog.StepReset,
 	}
 	for _, step := range steps {
-		t.Run("b/"+step, func(t *testing.T) { killAt(t, "b", step) })
+		t.Run("b/"+step, func(t *testing.T) {
+			t.Parallel()
+			killAt(t, "b", step)
+		})
 	}
 	for _, step := range []string{catchup.StepCompare, catchup.StepChange, catchup.StepReady, raftlog.StepSwap} {
-		t.Run("a/"+step, func(t *testing.T) { killAt(t, "a", step) })
+		t.Run("a/"+step, func(t *testing.T) {
+			t.Parallel()
+			killAt(t, "a", step)
+		})
 	}
 }
 
@@ -214,7 +220,7 @@ func killAt(t *testing.T, victim, step string) {
 	p.start("b")
 	select {
 	case <-reached:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the step was not reached")
 	}
 	p.stop(victim)

@@ -40,6 +40,9 @@ type pair struct {
 	refetched atomic.Uint64 // times that a node asked for another copy
 }
 
+// patience is how long a test waits for what must come; only a failure lasts as long.
+const patience = time.Minute
+
 // The disk of a node of a pair: what is free, and what the node keeps.
 const (
 	roomy   = 100 << 30
@@ -167,7 +170,7 @@ func (p *pair) stop(name string) {
 // await repeats f until it succeeds.
 func (p *pair) await(name string, f func(context.Context, *replica.Store) error) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
 		err := f(ctx, p.stores[name])
@@ -183,7 +186,7 @@ func (p *pair) await(name string, f func(context.Context, *replica.Store) error)
 
 func (p *pair) leader() string {
 	p.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		for name, n := range p.nodes {
 			if st, _ := n.Watch(); st.Ready {
 				return name
@@ -410,6 +413,7 @@ func TestStore_LeaderStopsUnderLoad(t *testing.T) {
 }
 
 func TestStore_NoQuorum(t *testing.T) {
+	t.Parallel() // It mostly waits.
 	p := newPair(t)
 	p.stop("w")
 	p.stop(other(p.leader()))

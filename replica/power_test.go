@@ -80,7 +80,8 @@ func (p *powerPair) open(name string) error {
 	cfg := raftlog.Config{
 		Name: name, Dir: filepath.Join(p.dir, name), Role: raftlog.RoleWitness, Members: rafttest.Trio,
 		Net: p.net.Endpoint(name), Bootstrap: true, Logger: logger,
-		LogFS: p.logs[name],
+		// A segment is as large from its beginning, and each loss of power copies it: the race detector sees every byte.
+		LogFS: p.logs[name], LogSegmentBytes: 4 << 20,
 		Timing: raftlog.Timing{
 			HeartbeatTimeout: 250 * time.Millisecond, CampaignGrace: 500 * time.Millisecond,
 			PingInterval: 20 * time.Millisecond, WatermarkInterval: 50 * time.Millisecond,
@@ -178,7 +179,7 @@ type file struct {
 type client struct {
 	rng   *rand.Rand
 	files []*file
-	acked int
+	acked atomic.Int64
 }
 
 func newClients(n int, seed uint64) []*client {
@@ -211,7 +212,7 @@ func (k *client) run(ctx context.Context, fs vfs.FS) {
 			f.ref = res.Attr.Ref
 		}
 		f.mayBe = f.mayBe[1:]
-		k.acked++
+		k.acked.Add(1)
 	}
 }
 
@@ -278,17 +279,29 @@ func (f *file) read(ctx context.Context, fs vfs.FS) ([]byte, error) {
 	return buf[:got.N], err
 }
 
+func ackedBy(clients []*client) (n int64) {
+	for _, k := range clients {
+		n += k.acked.Load()
+	}
+	return n
+}
+
 // load runs the clients for a while, half of them at each data node, up to the
-// loss of power.
+// loss of power. On a busy machine the while lasts until there is something to
+// lose.
 func (p *powerPair) load(clients []*client, d time.Duration, fate func(*rand.Rand) logstoretest.Fate) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	enough := ackedBy(clients) + 30
 	var wg sync.WaitGroup
 	for i, k := range clients {
 		fs := p.stores[[]string{"a", "b"}[i%2]]
 		wg.Go(func() { k.run(ctx, fs) })
 	}
 	time.Sleep(d)
+	for end := time.Now().Add(patience); ackedBy(clients) < enough && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
 	p.powerLoss(fate)
 	cancel()
 	wg.Wait()
@@ -327,10 +340,7 @@ func TestPowerLoss_AllNodesUnderLoad(t *testing.T) {
 		p.sameDigest()
 		p.load(clients, time.Duration(50+p.rng.IntN(250))*time.Millisecond, logstoretest.AnyFate)
 	}
-	acked := 0
-	for _, k := range clients {
-		acked += k.acked
-	}
+	acked := ackedBy(clients)
 	t.Logf("%d changes were acknowledged", acked)
 	if acked < 100 {
 		t.Errorf("only %d changes", acked)
@@ -354,6 +364,7 @@ func TestPowerLoss_LieIsFound(t *testing.T) {
 		{"both", []string{"a", "b"}, "b", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := newPowerPair(t, 1)
 			clients := newClients(4, 1)
 			err := p.lieAndLose(clients, c.liars, c.first)

@@ -48,7 +48,7 @@ check:
 	$(GO) test ./scripts/layers
 
 test-unit:
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -p 3 -timeout 10m ./...
 	$(GO) test -timeout 6m ./raftlog/model ./replica/state
 	$(GO) test -timeout 6m -run '^TestLeaderDies' ./raftlog -deaths 200
 	$(GO) test -timeout 6m -run '^TestSimulation' ./replica -sim.matrix -sim.seeds 3000 -sim.for 90s
@@ -62,8 +62,10 @@ sim:
 	$(GO) test -v -count=1 -timeout 0 -run '^TestSimulation' ./replica -sim.matrix -sim.for $(SIM_FOR) -sim.seeds 1000000000
 
 # The tests of real processes need the binary as it is shipped, without the race detector.
+# They mostly wait, so two halves run beside each other.
+PROCESS := $(GO) test -tags process -count=1 -timeout 10m ./cmd/... -run
 test-process: build
-	$(GO) test -tags process -run '^TestProcess' -count=1 -timeout 10m ./cmd/...
+	@$(PROCESS) '^TestProcess_[A-F]' & first=$$!; $(PROCESS) '^TestProcess_[^A-F]'; second=$$?; wait $$first && exit $$second
 
 faultlab: build
 	$(GO) build -o bin/faultlab ./scripts/faultlab
@@ -110,7 +112,7 @@ fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
 
 fuzz-short:
-	scripts/fuzz.sh 5s
+	scripts/fuzz.sh 3s
 
 # One after the other, the quick ones first: the machine has two processors, and the client test measures times.
 test:

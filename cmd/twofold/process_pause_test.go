@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"sync"
@@ -27,8 +28,8 @@ const (
 	oldestLength = 100 // bytes beyond fileBytes of the first version
 )
 
-// countingConn counts what a client has handed to the kernel: it writes one
-// record at a time.
+// countingConn counts the records that a client has handed to the kernel: it writes
+// whole ones, and may write several at once.
 type countingConn struct {
 	net.Conn
 	records *atomic.Int64
@@ -36,7 +37,9 @@ type countingConn struct {
 
 func (c countingConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
-	c.records.Add(1)
+	for at := 0; at+4 <= n; c.records.Add(1) {
+		at += 4 + int(binary.BigEndian.Uint32(b[at:])&^(1<<31)) // RFC 5531 section 11
+	}
 	return n, err
 }
 

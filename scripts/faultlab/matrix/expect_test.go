@@ -106,7 +106,7 @@ func TestRows_Complete(t *testing.T) {
 		if r.Number != i+1 {
 			t.Errorf("row %d has the number %d", i+1, r.Number)
 		}
-		if r.Drained || r.Full {
+		if r.Drained || r.Full || r.Damage != lab.NoDamage {
 			continue
 		}
 		if seen[r.Situation] {

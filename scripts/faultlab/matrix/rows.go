@@ -30,6 +30,7 @@ type Row struct {
 	Situation lab.Situation // indexed by Role
 	Drained   bool          // the node that is down was asked to stop
 	Full      bool          // the disk of Victim is full
+	Damage    lab.Damage    // to the files of Victim while it is down
 	Victim    Role
 }
 
@@ -74,7 +75,7 @@ func oneWay() (list []fault) {
 	return list
 }
 
-// Rows lists every single fault, every single direction of a link, and every pair of faults of two nodes; then the planned stops and the full disks.
+// Rows lists every single fault, every single direction of a link, and every pair of faults of two nodes; then the planned stops, the full disks and the damaged files.
 func Rows() []Row {
 	var rows []Row
 	seen := map[lab.Situation]bool{}
@@ -116,6 +117,22 @@ func Rows() []Row {
 	}
 	for _, r := range []Role{Leader, Follower} {
 		rows = append(rows, Row{Number: len(rows) + 1, Name: r.String() + "'s disk full", Faults: 1, Full: true, Victim: r})
+	}
+	return append(rows, damaged(len(rows))...)
+}
+
+// damaged lists the rows in which a node is down, and its files are not as it left them when it starts again.
+func damaged(before int) (rows []Row) {
+	for _, r := range []Role{Leader, Follower, Witness} {
+		for _, d := range []lab.Damage{lab.LogFlip, lab.StateLost} {
+			if r == Witness && d == lab.StateLost {
+				continue // it has none
+			}
+			what := map[lab.Damage]string{lab.LogFlip: "log damaged", lab.StateLost: "state lost"}[d]
+			row := Row{Number: before + len(rows) + 1, Name: fmt.Sprintf("%s down, its %s", r, what), Faults: 1, Damage: d, Victim: r}
+			row.Situation.Nodes[r] = lab.Down
+			rows = append(rows, row)
+		}
 	}
 	return rows
 }

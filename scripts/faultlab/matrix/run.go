@@ -63,9 +63,10 @@ type trial struct {
 	lab     *lab.Lab
 	hold    time.Duration
 	round   *probe.Round
-	gateway [2]int    // nodes of Leader and Follower
-	begun   time.Time // just before the faults
-	applied time.Time // when all of them were there
+	gateway [2]int      // nodes of Leader and Follower
+	noticed func() bool // its damaged files
+	begun   time.Time   // just before the faults
+	applied time.Time   // when all of them were there
 }
 
 // Run brings one row about. The error is one of the lab, which is then of no more use; what is wrong with the cluster is in the result.
@@ -246,6 +247,9 @@ func (t *trial) heal(ctx context.Context) error {
 			t.problem("%v", err)
 		}
 	}
+	if err := t.spoil(); err != nil {
+		return err
+	}
 	if err := t.lab.Heal(); err != nil {
 		return err
 	}
@@ -262,6 +266,9 @@ func (t *trial) heal(ctx context.Context) error {
 	if err != nil {
 		t.problem("%v", err)
 	}
+	if t.noticed != nil && !t.noticed() {
+		t.problem("%s says nothing of the damage", t.Row.Victim)
+	}
 	t.Healed = time.Since(begun)
 	for i, g := range t.gateway {
 		for k := range probe.Kinds {
@@ -271,6 +278,19 @@ func (t *trial) heal(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// spoil damages the files of the row's victim, if that is what the row is about.
+func (t *trial) spoil() (err error) {
+	if t.Row.Damage == lab.NoDamage {
+		return nil
+	}
+	victim := lab.W
+	if t.Row.Victim != Witness {
+		victim = lab.Node(t.gateway[t.Row.Victim])
+	}
+	t.noticed, err = t.lab.Spoil(victim, t.Row.Damage)
+	return err
 }
 
 // resumed tells when the last probe had an answer to a call of its own time, and which that was.

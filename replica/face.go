@@ -115,12 +115,20 @@ func (s *Store) serveFace(ctx context.Context) ([]byte, error) {
 	return enc, err
 }
 
-// volume returns who the volume is.
+// volume returns who the volume is. Once that is known it never changes, and every
+// call asks: so the state is asked once, whose lock a read that hangs may hold.
 func (s *Store) volume() (vfs.Volume, error) {
+	if v := s.constants.Load(); v != nil {
+		return *v, nil
+	}
 	if f, _ := s.face.now(); f != nil {
 		return f.Volume, nil
 	}
-	return s.state.Volume()
+	v, err := s.state.Volume()
+	if err == nil {
+		s.constants.Store(&v)
+	}
+	return v, err
 }
 
 // age returns the age of the log, as far as this node knows it.

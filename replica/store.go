@@ -45,7 +45,8 @@ type Store struct {
 	serving   *semaphore.Weighted // bytes of answers to the other nodes' reads
 	touched   *touched
 	applied   appliedIndex
-	delivered atomic.Uint64 // index of the last entry that Commit took
+	delivered atomic.Uint64              // index of the last entry that Commit took
+	constants atomic.Pointer[vfs.Volume] // see volume
 
 	queue     chan pending
 	queued    atomic.Int64 // bytes in queue

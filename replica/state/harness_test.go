@@ -3,9 +3,11 @@ package state_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"testing"
 
 	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
@@ -37,6 +39,30 @@ func roundsOf(all, raced int) int {
 		return raced
 	}
 	return all
+}
+
+// fewerChecks lets rapid draw a tenth of the histories under the race detector,
+// unless the command line says how many. Call it before rapid.Check.
+func fewerChecks(t *testing.T) {
+	t.Helper()
+	const name = "rapid.checks"
+	f := flag.Lookup(name)
+	if !raceDetector || f.Value.String() != f.DefValue {
+		return
+	}
+	was := f.Value.String()
+	n, err := strconv.Atoi(was)
+	if err == nil {
+		err = flag.Set(name, strconv.Itoa(max(1, n/10)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := flag.Set(name, was); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // roomyOptions are for tests with many records: with small memory tables they

@@ -345,6 +345,7 @@ func (m *machine) wholeTree(t *rapid.T) {
 
 // Any history gives the same answers as the naive model.
 func TestModel(t *testing.T) {
+	fewerChecks(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(rt, t)
 		defer m.h.close()

@@ -401,6 +401,7 @@ func genTableOp(t *rapid.T, n *naiveTables) any {
 // Any commands, in entries of any size, with restarts between, leave what the
 // naive model has; and a second copy of the log gives the same digest.
 func TestTables_Model(t *testing.T) {
+	fewerChecks(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := openOn(t, testOptions(newMem()), 512)
 		defer h.close()

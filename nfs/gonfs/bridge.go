@@ -10,6 +10,7 @@ import (
 	"net/netip"
 
 	gonfs "github.com/willscott/go-nfs"
+	"golang.org/x/time/rate"
 
 	"twofold/nfs/export"
 	"twofold/nfs/rpc"
@@ -71,7 +72,7 @@ func New(cfg Config) (*Bridge, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &Bridge{listener: newListener(), cancel: cancel, served: make(chan struct{})}
-	server := &gonfs.Server{Handler: &handler{cfg: cfg}, Context: ctx}
+	server := &gonfs.Server{Handler: &handler{cfg: cfg, pace: rate.Sometimes{Interval: warningPause}}, Context: ctx}
 	go func() {
 		defer close(b.served)
 		_ = server.Serve(b.listener) // it ends when Close closes the listener, by that error

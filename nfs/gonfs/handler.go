@@ -7,11 +7,11 @@ import (
 	pathpkg "path"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	billy "github.com/go-git/go-billy/v5"
 	gonfs "github.com/willscott/go-nfs"
+	"golang.org/x/time/rate"
 
 	"twofold/nfs/export"
 	"twofold/replica/vfs"
@@ -36,7 +36,7 @@ const warningPause = time.Second
 // handler is the go-nfs Handler.
 type handler struct {
 	cfg  Config
-	next atomic.Int64 // when the next warning may be written, Unix nanoseconds
+	pace rate.Sometimes // of warnings
 }
 
 var _ gonfs.Handler = (*handler)(nil)
@@ -131,10 +131,7 @@ func (h *handler) unavailable(path string, err error) gonfs.MountStatus {
 
 // warn writes a line, unless one was written a moment ago.
 func (h *handler) warn(msg string, args ...any) {
-	now, next := time.Now().UnixNano(), h.next.Load()
-	if now >= next && h.next.CompareAndSwap(next, now+int64(warningPause)) {
-		h.cfg.Logger.Warn(msg, args...)
-	}
+	h.pace.Do(func() { h.cfg.Logger.Warn(msg, args...) })
 }
 
 // StatusOf maps a verdict of the store to mountstat3 (RFC 1813 section 5.1.5).

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"twofold/replica/vfs"
+
+	"golang.org/x/time/rate"
 )
 
 // Limits of a Cache.
@@ -39,7 +40,7 @@ type Source interface {
 type Cache struct {
 	source Source
 	log    *slog.Logger
-	next   atomic.Int64 // when the next failure may be logged, Unix nanoseconds
+	pace   rate.Sometimes // of the lines about failures
 
 	mu struct {
 		sync.Mutex
@@ -69,7 +70,7 @@ func New(source Source, logger *slog.Logger) *Cache {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{source: source, log: logger, slots: make(chan struct{}, maxRunning)}
+	c := &Cache{source: source, log: logger, pace: rate.Sometimes{Interval: logPause}, slots: make(chan struct{}, maxRunning)}
 	c.mu.entries = make(map[uint32]*entry)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -206,8 +207,10 @@ func (c *Cache) run(uid uint32) ([]uint32, error) {
 
 // complain logs that a look-up failed, not too often.
 func (c *Cache) complain(uid uint32, err error) {
-	now, next := time.Now().UnixNano(), c.next.Load()
-	if c.ctx.Err() == nil && now >= next && c.next.CompareAndSwap(next, now+int64(logPause)) {
-		c.log.Warn("the groups of a user cannot be looked up: those known before are used, or those of the call", "uid", uid, "err", err)
+	if c.ctx.Err() != nil {
+		return
 	}
+	c.pace.Do(func() {
+		c.log.Warn("the groups of a user cannot be looked up: those known before are used, or those of the call", "uid", uid, "err", err)
+	})
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"twofold/replica/vfs"
+
+	"golang.org/x/time/rate"
 )
 
 // Limits of the work on the list of mounts, which goes on in the background.
@@ -18,9 +20,9 @@ const (
 // recorder hands changes of the cluster's list of mounts on, one after
 // another, so that no mount waits for the list or fails because of it.
 type recorder struct {
-	list  vfs.MountList // nil: nobody keeps a list
-	log   *slog.Logger
-	quiet limiter
+	list vfs.MountList // nil: nobody keeps a list
+	log  *slog.Logger
+	pace rate.Sometimes
 
 	queue  chan func(context.Context) error
 	cancel context.CancelFunc
@@ -29,7 +31,11 @@ type recorder struct {
 
 func newRecorder(list vfs.MountList, log *slog.Logger) *recorder {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &recorder{list: list, log: log, queue: make(chan func(context.Context) error, maxQueue), cancel: cancel, ended: make(chan struct{})}
+	r := &recorder{
+		list: list, log: log, cancel: cancel,
+		pace:  rate.Sometimes{Interval: linePause},
+		queue: make(chan func(context.Context) error, maxQueue), ended: make(chan struct{}),
+	}
 	go r.run(ctx)
 	return r
 }
@@ -45,8 +51,8 @@ func (r *recorder) run(ctx context.Context) {
 			cctx, cancel := context.WithTimeout(ctx, changeTime)
 			err := change(cctx)
 			cancel()
-			if err != nil && ctx.Err() == nil && r.quiet.may() {
-				r.log.Warn("the list of mounts, which showmount shows, misses a change", "err", err)
+			if err != nil && ctx.Err() == nil {
+				r.pace.Do(func() { r.log.Warn("the list of mounts, which showmount shows, misses a change", "err", err) })
 			}
 		}
 	}
@@ -66,9 +72,9 @@ func (r *recorder) put(change func(context.Context) error) {
 	select {
 	case r.queue <- change:
 	default:
-		if r.quiet.may() {
+		r.pace.Do(func() {
 			r.log.Warn("the list of mounts, which showmount shows, misses changes: too many at once", "limit", maxQueue)
-		}
+		})
 	}
 }
 

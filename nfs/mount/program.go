@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"twofold/nfs/export"
 	"twofold/nfs/gonfs"
 	"twofold/nfs/rpc"
 	"twofold/nfs/xdr"
 	"twofold/replica/vfs"
+
+	"golang.org/x/time/rate"
 )
 
 // Procedures (RFC 1813 section 5.2).
@@ -31,14 +34,18 @@ type Config struct {
 	Logger  *slog.Logger                                         // nil: nothing is logged
 }
 
+// linePause is the least time between two lines of one kind in the log that
+// clients can cause, so that one in a loop does not fill it.
+const linePause = time.Second
+
 // Program is the rpc.Handler of program 100005, version 3.
 type Program struct {
 	exports *export.Exports
 	bridge  *gonfs.Bridge
 	mounts  *recorder
 	log     *slog.Logger
-	refused limiter
-	failed  limiter
+	refused rate.Sometimes
+	failed  rate.Sometimes
 }
 
 // New starts the program.
@@ -53,7 +60,10 @@ func New(cfg Config) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{exports: cfg.Exports, bridge: b, mounts: newRecorder(cfg.Mounts, cfg.Logger), log: cfg.Logger}, nil
+	return &Program{
+		exports: cfg.Exports, bridge: b, mounts: newRecorder(cfg.Mounts, cfg.Logger), log: cfg.Logger,
+		refused: rate.Sometimes{Interval: linePause}, failed: rate.Sometimes{Interval: linePause},
+	}, nil
 }
 
 // Close ends the bridge to go-nfs and the work on the list of mounts. Calls that
@@ -100,8 +110,10 @@ func (p *Program) mnt(ctx context.Context, call *rpc.Call, w *xdr.Writer) error 
 	if status == 0 {
 		p.mounts.add(entry(call, path))
 		p.log.Debug("mounted", "client", call.Client, "path", path)
-	} else if p.refused.may() {
-		p.log.Warn("mount refused", "client", call.Client, "path", path, "mountstat", uint32(status))
+	} else {
+		p.refused.Do(func() {
+			p.log.Warn("mount refused", "client", call.Client, "path", path, "mountstat", uint32(status))
+		})
 	}
 	w.B = append(w.B, res...)
 	return nil
@@ -130,9 +142,7 @@ func (p *Program) umnt(ctx context.Context, call *rpc.Call, w *xdr.Writer) error
 func (p *Program) dump(ctx context.Context, w *xdr.Writer) error {
 	mounts, err := p.mounts.all(ctx)
 	if err != nil {
-		if p.failed.may() {
-			p.log.Warn("the list of mounts cannot be read", "err", err)
-		}
+		p.failed.Do(func() { p.log.Warn("the list of mounts cannot be read", "err", err) })
 		return rpc.ErrSystem
 	}
 	appendMounts(w, mounts)

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"twofold/nfs/rpc"
 )
 
@@ -16,8 +18,8 @@ const logInterval = time.Second
 // limitedLog writes at most one line per logInterval and counts the others.
 type limitedLog struct {
 	logger     *slog.Logger
-	next       atomic.Int64  // when the next line may be written, Unix nanoseconds
-	suppressed atomic.Uint64 // lines not written since the last one
+	pace       rate.Sometimes
+	suppressed atomic.Int64 // lines not written since the last one
 }
 
 func (l *limitedLog) error(msg, proc string, call *rpc.Call, err error) {
@@ -29,11 +31,9 @@ func (l *limitedLog) warn(msg, proc string, call *rpc.Call, err error) {
 }
 
 func (l *limitedLog) write(level slog.Level, msg, proc string, call *rpc.Call, err error) {
-	now, next := time.Now().UnixNano(), l.next.Load()
-	if now < next || !l.next.CompareAndSwap(next, now+int64(logInterval)) {
-		l.suppressed.Add(1)
-		return
-	}
-	l.logger.Log(context.Background(), level, msg, "proc", proc, "xid", call.XID,
-		"client", call.Client, "err", err, "suppressed", l.suppressed.Swap(0))
+	l.suppressed.Add(1)
+	l.pace.Do(func() {
+		l.logger.Log(context.Background(), level, msg, "proc", proc, "xid", call.XID,
+			"client", call.Client, "err", err, "suppressed", l.suppressed.Swap(0)-1)
+	})
 }

@@ -70,7 +70,7 @@ func New(cfg Config) *Program {
 	if p.client == nil {
 		p.client = netip.Addr.As16
 	}
-	p.log.logger = cfg.Logger
+	p.log.logger, p.log.pace.Interval = cfg.Logger, logInterval
 	if p.log.logger == nil {
 		p.log.logger = slog.New(slog.DiscardHandler)
 	}

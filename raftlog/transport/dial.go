@@ -163,8 +163,7 @@ func (m *Mux) connect(ctx context.Context, to Member) (net.Conn, error) {
 	defer cancel()
 	stop := context.AfterFunc(m.ctx, cancel)
 	defer stop()
-	d := net.Dialer{KeepAliveConfig: keepAlive()}
-	raw, err := d.DialContext(ctx, "tcp", to.Addr)
+	raw, err := dialTCP(ctx, to.Addr)
 	if err != nil {
 		if m.ctx.Err() != nil {
 			return nil, ErrClosed
@@ -176,4 +175,19 @@ func (m *Mux) connect(ctx context.Context, to Member) (net.Conn, error) {
 		return nil, fmt.Errorf("address %s leads to %s, which is not loopback: configure tls or set insecure_peers: true", to.Addr, raw.RemoteAddr())
 	}
 	return raw, nil
+}
+
+// dialTCP connects, and starts anew when nothing has answered for a while. The
+// kernel sends a lost SYN again only after a second (RFC 6298 section 2), which
+// is long for those who wait for a link that was cut and is whole again.
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{KeepAliveConfig: keepAlive()}
+	for patience := firstPatience; ; patience *= 2 {
+		try, cancel := context.WithTimeout(ctx, patience)
+		conn, err := d.DialContext(try, "tcp", addr)
+		cancel()
+		if slow, ok := errors.AsType[net.Error](err); !ok || !slow.Timeout() || ctx.Err() != nil {
+			return conn, err
+		}
+	}
 }

@@ -36,6 +36,9 @@ const (
 	// DialTimeout bounds the TCP connect of one dial, all addresses of a host
 	// name together.
 	DialTimeout = 3 * time.Second
+	// firstPatience is how long the first attempt of a dial waits for an answer;
+	// each next one waits twice as long.
+	firstPatience = 100 * time.Millisecond
 	// userTimeout is TCP_USER_TIMEOUT: unacknowledged bytes older than this
 	// end the connection (RFC 5482). Keepalives below end an idle one as soon.
 	userTimeout       = 5 * time.Second

@@ -14,8 +14,7 @@ import (
 // peer costs its callers little.
 const redialPause = 20 * time.Millisecond
 
-// dialLimit bounds one attempt to connect. After a cut the next attempt gets
-// through at once, where the kernel's own repetitions of the first would come seconds later.
+// dialLimit bounds one attempt to open a stream, for which its callers wait.
 const dialLimit = time.Second
 
 // Dialer opens a stream to a peer.

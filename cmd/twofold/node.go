@@ -356,7 +356,7 @@ func (n *node) wait(ctx context.Context) error {
 	case err := <-n.failed:
 		return err
 	case err := <-p.raft.Fatal():
-		return err
+		return n.ofDisk(err)
 	case err := <-n.mux.Fatal():
 		return n.ofDir(n.fence(err))
 	case err := <-storeFatal:

@@ -91,10 +91,16 @@ func (d *loopDisk) thaw() {
 // starts them.
 func newDiskCluster(t *testing.T, bytes int64, change func(*config)) (*procCluster, map[string]*loopDisk) {
 	t.Helper()
+	return newDisksOf(t, dataNames[:], bytes, change)
+}
+
+// newDisksOf is newDiskCluster with disks for the named nodes.
+func newDisksOf(t *testing.T, names []string, bytes int64, change func(*config)) (*procCluster, map[string]*loopDisk) {
+	t.Helper()
 	needLoopDisks(t)
 	c := &procCluster{testCluster: newTestCluster(t), t: t, running: map[string]*program{}}
 	disks := map[string]*loopDisk{}
-	for _, name := range dataNames {
+	for _, name := range names {
 		disks[name] = newLoopDisk(t, c.dir, "disk-"+name, bytes)
 		c.cfgs[name].Dir = filepath.Join(disks[name].mount, "node")
 	}

@@ -36,6 +36,10 @@ type setup struct {
 	NFSPort int
 	Ready   string // the URL that says whether it serves
 	Other   string // the address of the other data node, on another machine
+
+	// For the case that sets this machine's clock.
+	OtherHTTP string // the URL of the other data node's status and metrics
+	OtherLead string // a file: while it is there, the other node is told to have this one lead
 }
 
 // volumeCases use a volume through both nodes, the quick ones first.
@@ -73,6 +77,7 @@ var volumeCases = []testCase{
 // selfCases run a node and its client on one machine, each with a start of the node. The kernel goes on asking for locks when the
 // programs that wanted them are gone, which takes time from whatever comes after, so that case is the last.
 var selfCases = []testCase{
+	{"a node's clock is set", time.Minute, checkClocks},
 	{"node and client on one small machine", 4 * time.Minute, checkSelf},
 	{"plain mounts, no locks granted", 2 * time.Minute, checkPlainMounts},
 }
@@ -117,6 +122,8 @@ func run(args []string) (failed int, err error) {
 		fs.StringVar(&s.NodeLog, "node-log", "node.log", "`file` for the node's log")
 		fs.IntVar(&s.NFSPort, "nfs-port", 2049, "the node's NFS `port`")
 		fs.StringVar(&s.Other, "other", "", "`address` of the other data node, which is the port mapper there")
+		fs.StringVar(&s.OtherHTTP, "other-http", "", "`URL` of the other data node's status and metrics")
+		fs.StringVar(&s.OtherLead, "other-lead", "", "`file` to make for the other data node to hand over its lead")
 		fs.StringVar(&s.Ready, "ready", "", "`URL` that answers 200 once the node serves")
 	default:
 		return 0, fmt.Errorf("unknown command %q: say volume or self", args[0])

@@ -25,6 +25,8 @@ const (
 
 	// readyEvery is how often it is asked.
 	readyEvery = 100 * time.Millisecond
+	// maxPage bounds a page of its status or metrics, in bytes.
+	maxPage = 1 << 20
 
 	selfPoint = "/mnt/self"
 )
@@ -146,18 +148,24 @@ func waitReady(ctx context.Context, url string, ended <-chan error) error {
 }
 
 func askReady(ctx context.Context, url string) error {
+	_, err := get(ctx, url)
+	return err
+}
+
+// get asks a node for a page.
+func get(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(body))
 	}
-	return err
+	return body, err
 }

@@ -27,9 +27,15 @@ type Status struct {
 	Ready    bool
 	Leader   string
 	Members  []struct {
-		Name   string
-		InSync bool `json:"in_sync"`
-		Behind uint64
+		Name       string
+		InSync     bool `json:"in_sync"`
+		Behind     uint64
+		LogDamaged bool `json:"log_damaged"`
+	}
+	Integrity struct { // of a data node's copy
+		Quarantine *struct{ Cause, Detail string }
+		Refetch    string // how another copy comes along
+		Refetched  int
 	}
 }
 

@@ -41,6 +41,8 @@ The three times are their longest waits, in milliseconds: read / write / names.
 - *may serve*: its disk hangs; it may answer by way of the other node, or refuse. *silent*: its process is dead or stands still.
 - *behind*: the node was down while clients wrote to hundreds of files, and is started when the other fault comes; if both are behind, the second is just restarted.
 - *its log damaged*, *its state lost*: a bit of the log is flipped, or the store cannot be opened, when the node that is down is started again.
+- *its table damaged*: a bit in the midst of a table of the store is flipped, in a block of a file; a client reads the file when the node is back, and gets what was written.
+  In all of these rows the status of the node must tell of the damage, how it is mended, and then that all is well.
 - *healing*: the longest wait of clients that were served during the faults, while the faults went; then the time from then until all is healthy.
 
 Events with the name of a test are not brought about by this run.

@@ -23,7 +23,7 @@ var Events = []Event{
 	{What: "B is down, then A's disk is lost", Rows: []string{"A down, B behind"}},
 	{What: "A disk is full", Rows: []string{"A's disk full", "B's disk full"}},
 	{What: "Bytes of a log are flipped", Rows: []string{"A down, its log damaged", "B down, its log damaged", "W down, its log damaged"}},
-	{What: "Bytes of a store are torn or flipped", Rows: []string{"A down, its state lost", "B down, its state lost"}, Shown: "nothing: the copy is replaced by the other node's",
+	{What: "Bytes of a store are torn or flipped", Rows: []string{"A down, its state lost", "B down, its state lost", "A drained, its table damaged", "B drained, its table damaged"}, Shown: "nothing: the copy is replaced by the other node's",
 		Tests: []string{"TestProcess_RefetchScrubbed"}},
 	{What: "B is down for longer than the log is kept", Shown: "A serves; B is sent what differs", Tests: []string{"TestCatchUp_StoreBeyondTheLog"}},
 	{What: "Two of three machines are lost for good", Shown: "nobody is served until an operator orders `twofold recover`, which fences the lost ones", Tests: []string{"TestProcess_RecoverAlone"}},

@@ -121,6 +121,9 @@ func Rows() []Row {
 	return append(rows, damaged(len(rows))...)
 }
 
+// damageNames are the damages as rows name them.
+var damageNames = map[lab.Damage]string{lab.LogFlip: "log damaged", lab.StateLost: "state lost", lab.TableFlip: "table damaged"}
+
 // damaged lists the rows in which a node is down, and its files are not as it left them when it starts again.
 func damaged(before int) (rows []Row) {
 	for _, r := range []Role{Leader, Follower, Witness} {
@@ -128,11 +131,16 @@ func damaged(before int) (rows []Row) {
 			if r == Witness && d == lab.StateLost {
 				continue // it has none
 			}
-			what := map[lab.Damage]string{lab.LogFlip: "log damaged", lab.StateLost: "state lost"}[d]
-			row := Row{Number: before + len(rows) + 1, Name: fmt.Sprintf("%s down, its %s", r, what), Faults: 1, Damage: d, Victim: r}
+			row := Row{Number: before + len(rows) + 1, Name: fmt.Sprintf("%s down, its %s", r, damageNames[d]), Faults: 1, Damage: d, Victim: r}
 			row.Situation.Nodes[r] = lab.Down
 			rows = append(rows, row)
 		}
+	}
+	// Tables have what a row damages once the node has written everything out, as one does that is drained.
+	for _, r := range []Role{Leader, Follower} {
+		row := Row{Number: before + len(rows) + 1, Name: fmt.Sprintf("%s drained, its %s", r, damageNames[lab.TableFlip]), Faults: 1, Drained: true, Damage: lab.TableFlip, Victim: r}
+		row.Situation.Nodes[r] = lab.Down
+		rows = append(rows, row)
 	}
 	return rows
 }

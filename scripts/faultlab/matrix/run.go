@@ -63,10 +63,11 @@ type trial struct {
 	lab     *lab.Lab
 	hold    time.Duration
 	round   *probe.Round
-	gateway [2]int      // nodes of Leader and Follower
-	noticed func() bool // its damaged files
-	begun   time.Time   // just before the faults
-	applied time.Time   // when all of them were there
+	gateway [2]int       // nodes of Leader and Follower
+	file    *bigFile     // that a damaged table has
+	spoiled *lab.Spoiled // the victim of a damage
+	begun   time.Time    // just before the faults
+	applied time.Time    // when all of them were there
 }
 
 // Run brings one row about. The error is one of the lab, which is then of no more use; what is wrong with the cluster is in the result.
@@ -95,6 +96,11 @@ func (r *Runner) Run(ctx context.Context, row Row) (*Result, error) {
 		return res, err
 	}
 	defer t.round.Stop(0)
+	if row.Damage == lab.TableFlip {
+		if t.file, err = newBigFile(ctx, r.Lab.NFSAddrs(), fmt.Sprintf("row%d-%d-big", row.Number, r.rounds)); err != nil {
+			return res, err
+		}
+	}
 	if err := t.inflict(ctx, r, row.Place(leader)); err != nil {
 		return res, err
 	}
@@ -266,8 +272,9 @@ func (t *trial) heal(ctx context.Context) error {
 	if err != nil {
 		t.problem("%v", err)
 	}
-	if t.noticed != nil && !t.noticed() {
-		t.problem("%s says nothing of the damage", t.Row.Victim)
+	if t.spoiled != nil {
+		defer t.spoiled.Close()
+		t.mended(ctx)
 	}
 	t.Healed = time.Since(begun)
 	for i, g := range t.gateway {
@@ -278,19 +285,6 @@ func (t *trial) heal(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// spoil damages the files of the row's victim, if that is what the row is about.
-func (t *trial) spoil() (err error) {
-	if t.Row.Damage == lab.NoDamage {
-		return nil
-	}
-	victim := lab.W
-	if t.Row.Victim != Witness {
-		victim = lab.Node(t.gateway[t.Row.Victim])
-	}
-	t.noticed, err = t.lab.Spoil(victim, t.Row.Damage)
-	return err
 }
 
 // resumed tells when the last probe had an answer to a call of its own time, and which that was.

@@ -45,6 +45,7 @@ var layers = []layer{
 	{"replica", []string{"raftlog", "metrics"}},
 	{"scripts/conformance", []string{"nfs", "replica/vfs"}},
 	{"scripts/faultlab", []string{"nfs", "replica/vfs"}},
+	{"scripts/clientcheck", []string{"nfs", "replica/vfs", "replica/duplicate", "scripts/faultlab"}},
 	{"scripts/benchlab", []string{"nfs", "replica/vfs"}},
 	{"scripts", nil},
 	{"cmd", []string{"nfs", "replica", "raftlog", "metrics"}},

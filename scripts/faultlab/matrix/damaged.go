@@ -3,6 +3,7 @@ package matrix
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -27,7 +28,7 @@ type bigFile struct {
 	content []byte
 }
 
-// newBigFile writes one.
+// newBigFile writes one, and waits until both nodes have it in their states, not only in their logs.
 func newBigFile(ctx context.Context, addrs [2]string, name string) (*bigFile, error) {
 	f := &bigFile{addrs: addrs, content: make([]byte, bigBytes)}
 	_, _ = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32.32s", name)))).Read(f.content) // it never fails
@@ -55,7 +56,7 @@ func newBigFile(ctx context.Context, addrs [2]string, name string) (*bigFile, er
 	if err != nil || st != client.OK {
 		return nil, fmt.Errorf("WRITE %s: %v, %w", name, st, err)
 	}
-	return f, nil
+	return f, errors.Join(f.read(ctx, 0), f.read(ctx, 1))
 }
 
 // spot is the part that is damaged.

@@ -92,15 +92,15 @@ func (r *Runner) Run(ctx context.Context, row Row) (*Result, error) {
 		return res, r.full(ctx, res, [2]lab.Node{leader, leader.Other()}[row.Victim])
 	}
 	t := &trial{Result: res, lab: r.Lab, hold: r.Hold, gateway: [2]int{int(leader), int(leader.Other())}}
-	if t.round, err = probe.Start(ctx, r.Lab.NFSAddrs(), fmt.Sprintf("row%d-%d", row.Number, r.rounds)); err != nil {
-		return res, err
-	}
-	defer t.round.Stop(0)
 	if row.Damage == lab.TableFlip {
 		if t.file, err = newBigFile(ctx, r.Lab.NFSAddrs(), fmt.Sprintf("row%d-%d-big", row.Number, r.rounds)); err != nil {
 			return res, err
 		}
 	}
+	if t.round, err = probe.Start(ctx, r.Lab.NFSAddrs(), fmt.Sprintf("row%d-%d", row.Number, r.rounds)); err != nil {
+		return res, err
+	}
+	defer t.round.Stop(0)
 	if err := t.inflict(ctx, r, row.Place(leader)); err != nil {
 		return res, err
 	}

@@ -22,8 +22,9 @@ import (
 const (
 	// clockHold is how long each time is shown, at least.
 	clockHold = 2500 * time.Millisecond
-	// clockPause is the longest pause of one kind of calls at one node. It is less than that of an election, as the failure matrix bounds it.
-	clockPause = time.Second
+	// clockPause is how long no call of one kind may be without an answer at one node, on a machine that may be busy. Whether a leader was lost,
+	// its term tells.
+	clockPause = 2 * time.Second
 	// clockMaxAhead is how far the word of one clock carries the times of files away from real time within a term.
 	clockMaxAhead = time.Second
 	// clockSlower is what part of real time file times fall behind by, at most, while a leader's clock is behind them.
@@ -32,8 +33,8 @@ const (
 	clockSlack = 500 * time.Millisecond
 	// clockSaid is how long the nodes may take to say that their clocks differ: they compare them twice a second.
 	clockSaid = 5 * time.Second
-	// leaseReads is what part of the reads must be answered from a node's own copy without a question to anybody, in percent. A node asks
-	// once in a while when its machine has just done something else for a third of a second.
+	// leaseReads is what part of the reads must be answered from a node's own copy without a question to anybody, in percent. A machine that has
+	// just done something else for a third of a second has no lease for a moment.
 	leaseReads = 95
 	// moveLimit is how long leadership may take to move.
 	moveLimit = 20 * time.Second
@@ -42,7 +43,7 @@ const (
 // clockSteps are what this machine's wall clock shows beyond the right time, one after the other.
 var clockSteps = []time.Duration{0, time.Hour, -2 * time.Hour, 0}
 
-// checkClocks sets the wall clock of this machine, whose node follows at first and leads afterwards, an hour ahead and two hours behind. Nothing that is promised
+// checkClocks sets the wall clock of this machine, whose node leads at first and follows afterwards, an hour ahead and two hours behind. Nothing that is promised
 // rests on it. So clients at both nodes, which look for anything stale, lost or done twice, notice nothing; no other node comes to lead; both nodes go on
 // reading their own copies; and a call of old gets its first answer, however many came since. File times follow the wrong clock no further than
 // docs/guarantees.md says. The nodes do say that their clocks differ.
@@ -62,8 +63,7 @@ func checkClocks(ctx context.Context, s *setup) (detail string, err error) {
 		addrs: [2]string{net.JoinHostPort("127.0.0.1", strconv.Itoa(s.NFSPort)), net.JoinHostPort(s.Other, "2049")},
 	}
 	var told []string
-	for leader := range 2 {
-		leader = 1 - leader
+	for _, leader := range []int{0, 1} {
 		some, err := l.run(ctx, leader)
 		if err != nil {
 			return "", fmt.Errorf("while %s leads: %w", nodeNames[leader], err)
@@ -207,15 +207,29 @@ func (l *clockRound) makeFile(ctx context.Context) error {
 	at := n % 2
 	name := fmt.Sprintf("clocks-%s-file-%d", nodeNames[l.leader], n)
 	made, err := l.conns[at].Create(ctx, l.root, name, client.CreateHow{Mode: vfs.CreateGuarded})
-	if err != nil || made.Status != client.OK || made.Attr == nil {
-		return fmt.Errorf("CREATE %s at %s: %v, %w", name, nodeNames[at], made.Status, err)
+	if err := answered(made.Status, err); err != nil {
+		return fmt.Errorf("CREATE %s at %s: %w", name, nodeNames[at], err)
+	}
+	if made.Attr == nil {
+		return fmt.Errorf("CREATE %s at %s gives no attributes", name, nodeNames[at])
 	}
 	l.times.add(made.Attr.Mtime.Time(), time.Now())
 	seen, err := l.conns[1-at].Getattr(ctx, made.FH)
-	if err != nil || seen.Status != client.OK || seen.Attr != *made.Attr {
-		return fmt.Errorf("GETATTR of %s at %s: %v, %w, and %+v, want %+v", name, nodeNames[1-at], seen.Status, err, seen.Attr, *made.Attr)
+	if err := answered(seen.Status, err); err != nil {
+		return fmt.Errorf("GETATTR of %s at %s: %w", name, nodeNames[1-at], err)
+	}
+	if seen.Attr != *made.Attr {
+		return fmt.Errorf("GETATTR of %s at %s gives %+v, want %+v", name, nodeNames[1-at], seen.Attr, *made.Attr)
 	}
 	return nil
+}
+
+// answered gives the error of a call, or a verdict that is not success as one.
+func answered(st client.Status, err error) error {
+	if err == nil && st != client.OK {
+		err = st
+	}
+	return err
 }
 
 // oldCall makes a call that cannot succeed twice. The function that it gives sends it again, under its XID.
@@ -230,13 +244,16 @@ func (l *clockRound) oldCall(ctx context.Context) (again func() error, err error
 		return c.Mkdir(ctx, l.root, "clocks-once-"+nodeNames[l.leader], client.SetAttr{})
 	}
 	first, err := call()
-	if err != nil || first.Status != client.OK {
-		return nil, fmt.Errorf("MKDIR: %v, %w", first.Status, err)
+	if err := answered(first.Status, err); err != nil {
+		return nil, fmt.Errorf("MKDIR: %w", err)
 	}
 	return func() error {
 		again, err := call()
-		if err != nil || again.Status != client.OK || !bytes.Equal(again.FH, first.FH) {
-			return fmt.Errorf("a MKDIR that was sent again: %v, %w, want its first answer", again.Status, err)
+		if err := answered(again.Status, err); err != nil {
+			return fmt.Errorf("a MKDIR that was sent again does not get its first answer: %w", err)
+		}
+		if !bytes.Equal(again.FH, first.FH) {
+			return fmt.Errorf("a MKDIR that was sent again gives the handle %x, and %x at first", again.FH, first.FH)
 		}
 		return nil
 	}, nil
@@ -249,10 +266,7 @@ func (l *clockRound) makeSurplus(ctx context.Context) error {
 		for range maxParallel {
 			go func() {
 				res, err := l.conns[0].Setattr(ctx, l.root, client.SetAttr{Mode: client.Ptr(uint32(0o755))}, nil)
-				if err == nil && res.Status != client.OK {
-					err = fmt.Errorf("SETATTR: %w", res.Status)
-				}
-				errs <- err
+				errs <- answered(res.Status, err)
 			}()
 		}
 		var all error
@@ -260,7 +274,7 @@ func (l *clockRound) makeSurplus(ctx context.Context) error {
 			all = errors.Join(all, <-errs)
 		}
 		if all != nil {
-			return all
+			return fmt.Errorf("SETATTR: %w", all)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -124,7 +125,7 @@ func (l *clockRound) moveTo(ctx context.Context, leader int) error {
 			err = os.WriteFile(l.lead, nil, 0o644)
 		}
 		asked = asked || err == nil && s.Leader != ""
-		return fmt.Errorf("%q leads: %w", s.Leader, err)
+		return errors.Join(fmt.Errorf("%q leads", s.Leader), err)
 	})
 }
 

@@ -80,8 +80,11 @@ func (l *Lab) Spoil(n Node, d Damage, content []byte) (*Spoiled, error) {
 		return nil, fmt.Errorf("%s runs", n)
 	}
 	files, err := filepath.Glob(filepath.Join(l.stateDir(n), what.files))
-	if err != nil || len(files) == 0 {
-		return nil, fmt.Errorf("%s has no %s: %w", n, what.files, err)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s has no %s", n, what.files)
 	}
 	if what.spoil == nil {
 		err = flipContent(files, content)

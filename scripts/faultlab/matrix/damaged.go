@@ -43,8 +43,8 @@ func newBigFile(ctx context.Context, addrs [2]string, name string) (*bigFile, er
 		f.fh = res.FH
 		return res.Status, err
 	})
-	if err != nil || st != client.OK {
-		return nil, fmt.Errorf("CREATE %s: %v, %w", name, st, err)
+	if err := answered(st, err); err != nil {
+		return nil, fmt.Errorf("CREATE %s: %w", name, err)
 	}
 	st, err = c.Do(ctx, func(ctx context.Context, c *client.Client) (client.Status, error) {
 		res, err := c.Write(ctx, f.fh, 0, f.content, client.FileSync)
@@ -53,8 +53,8 @@ func newBigFile(ctx context.Context, addrs [2]string, name string) (*bigFile, er
 		}
 		return res.Status, err
 	})
-	if err != nil || st != client.OK {
-		return nil, fmt.Errorf("WRITE %s: %v, %w", name, st, err)
+	if err := answered(st, err); err != nil {
+		return nil, fmt.Errorf("WRITE %s: %w", name, err)
 	}
 	return f, errors.Join(f.read(ctx, 0), f.read(ctx, 1))
 }
@@ -77,13 +77,21 @@ func (f *bigFile) read(ctx context.Context, node int) error {
 		got = res.Data
 		return res.Status, err
 	})
-	switch {
-	case err != nil || st != client.OK:
-		return fmt.Errorf("READ of the damaged file at %s: %v, %w", lab.Node(node), st, err)
-	case !bytes.Equal(got, f.content):
+	if err := answered(st, err); err != nil {
+		return fmt.Errorf("READ of the damaged file at %s: %w", lab.Node(node), err)
+	}
+	if !bytes.Equal(got, f.content) {
 		return fmt.Errorf("WRONG: %s gives other bytes than were written", lab.Node(node))
 	}
 	return nil
+}
+
+// answered gives the error of a call, or a verdict that is not success as one.
+func answered(st client.Status, err error) error {
+	if err == nil && st != client.OK {
+		err = st
+	}
+	return err
 }
 
 // spoil damages the files of the row's victim, if that is what the row is about.

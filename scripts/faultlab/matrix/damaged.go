@@ -113,24 +113,24 @@ func (t *trial) victim() lab.Node {
 
 // mended waits until the victim has found the damage, and is whole again. A table is damaged where nobody reads until now.
 func (t *trial) mended(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, healLimit)
-	defer cancel()
-	t.await(healLimit, func() bool {
-		if t.file != nil {
-			if err := t.file.read(ctx, int(t.victim())); err != nil {
-				t.problem("%v", err)
-				return true
-			}
-		}
-		return t.spoiled.Found() || t.file == nil
-	})
+	t.await(healLimit, func() bool { return t.spoiled.Found() || !t.rereads(ctx, int(t.victim())) })
 	t.await(healLimit, func() bool { return t.spoiled.Whole() || !t.spoiled.Found() })
 	t.Problems = append(t.Problems, t.spoiled.Problems()...)
-	if t.file != nil {
-		for node := range t.gateway {
-			if err := t.file.read(ctx, node); err != nil {
-				t.problem("afterwards: %v", err)
-			}
-		}
+	for node := range t.gateway {
+		t.rereads(ctx, node)
 	}
+}
+
+// rereads reads the damaged file at a node, if there is one, and reports whether it gives what was written, and should be read again.
+func (t *trial) rereads(ctx context.Context, node int) bool {
+	if t.file == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, healLimit)
+	defer cancel()
+	err := t.file.read(ctx, node)
+	if err != nil {
+		t.problem("%v", err)
+	}
+	return err == nil
 }

@@ -27,5 +27,5 @@ var Events = []Event{
 		Tests: []string{"TestProcess_RefetchScrubbed"}},
 	{What: "B is down for longer than the log is kept", Shown: "A serves; B is sent what differs", Tests: []string{"TestCatchUp_StoreBeyondTheLog"}},
 	{What: "Two of three machines are lost for good", Shown: "nobody is served until an operator orders `twofold recover`, which fences the lost ones", Tests: []string{"TestProcess_RecoverAlone"}},
-	{What: "A clock jumps, either way", Shown: "nothing", Tests: []string{"TestLogClock_OneClockAlone"}},
+	{What: "A clock jumps, either way", Shown: "nothing; `scripts/client-test` sets the clock of a running node", Tests: []string{"TestLogClock_OneClockAlone"}},
 }

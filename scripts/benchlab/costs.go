@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func (t *table) renderCosts(w io.Writer) {
 			if len(t.measured[k]) == 0 {
 				continue
 			}
-			nodes := sortedKeys(s.pids)
+			nodes := slices.Sorted(maps.Keys(s.pids))
 			all := append(slices.Clone(nodes), "bench")
 			fmt.Fprintf(w, "| %s | %d | %s | %s | %s | %s | %s | %s |\n", c.workload, c.callers, s.name,
 				t.each(k, all, 1, func(u load.Usage) float64 { return 1e6 * u.CPUSeconds }),
@@ -50,7 +51,7 @@ func (t *table) each(k key, names []string, digits int, of func(load.Usage) floa
 
 func (t *table) flushes(k key, s *system) string {
 	const digits = 3
-	return t.each(k, sortedKeys(s.metrics), digits, func(u load.Usage) float64 { return u.Metrics[flushMetric] })
+	return t.each(k, slices.Sorted(maps.Keys(s.metrics)), digits, func(u load.Usage) float64 { return u.Metrics[flushMetric] })
 }
 
 func (t *table) diskFlushes(k key) string {

@@ -5,10 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -136,20 +137,11 @@ func listener(target string) (int, error) {
 // watch gives the flags that have a bench measure the system's processes.
 func (s *system) watch() []string {
 	var args []string
-	for _, name := range sortedKeys(s.pids) {
+	for _, name := range slices.Sorted(maps.Keys(s.pids)) {
 		args = append(args, "--watch", fmt.Sprintf("%s=%d", name, s.pids[name]))
 	}
-	for _, name := range sortedKeys(s.metrics) {
+	for _, name := range slices.Sorted(maps.Keys(s.metrics)) {
 		args = append(args, "--metrics", name+"="+s.metrics[name])
 	}
 	return args
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }

@@ -64,7 +64,7 @@ type refetching struct {
 	}
 }
 
-// say notes what goes on, and logs it if it is news.
+// refetchSays notes what goes on, and logs it if it is news.
 func (s *Store) refetchSays(waiting bool, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	r := &s.refetching
@@ -314,7 +314,7 @@ func (s *Store) adopted() {
 	s.integrity.forget()
 }
 
-// replay applies the next entries of this node's own log to the new state, and takes
+// replayLog applies the next entries of this node's own log to the new state, and takes
 // it into use when it has all that was delivered.
 func (s *Store) replayLog() error {
 	from := s.applied.load() + 1

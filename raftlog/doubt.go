@@ -1,7 +1,6 @@
 package raftlog
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -91,8 +90,8 @@ func (d *doubt) filled(m *doubtMark, last Index, term Term) bool {
 
 // damagedLog notes damage before the log is cut.
 func (n *Node) damagedLog(reason error) error {
-	term, err := n.vote.GetUint64([]byte("CurrentTerm"))
-	if err != nil && err.Error() != "not found" {
+	term, err := votedTerm(n.vote)
+	if err != nil {
 		return err
 	}
 	return n.doubt.note(doubtMark{Term: term, Reason: reason.Error()})
@@ -221,17 +220,4 @@ func recoverable(dir string, last uint64) (*doubtMark, error) {
 		return nil, fmt.Errorf("%w: the log in %s was damaged (%s) and ends at %d, before what the state has: it cannot be continued without another member", ErrCorrupt, dir, m.Reason, last)
 	}
 	return m, nil
-}
-
-// readChecked reads a JSON document and its checksum. It returns false if there is
-// no file.
-func readChecked(dir, name string, v any) (bool, error) {
-	body, err := readSummed(filepath.Join(dir, name))
-	if err != nil || body == nil {
-		return false, err
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return false, fmt.Errorf("%w: %s: %w", ErrCorrupt, filepath.Join(dir, name), err)
-	}
-	return true, nil
 }

@@ -1,13 +1,10 @@
 package raftlog
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -55,60 +52,11 @@ func readMarker(dir string) (*marker, error) {
 	return m, nil
 }
 
-// readSummed reads a file of a line and its checksum; nil if there is none.
-func readSummed(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	body, sum, ok := bytes.Cut(b, []byte("\n"))
-	if !ok || string(sum) != checksumLine(body) {
-		return nil, fmt.Errorf("%w: %s is damaged", ErrCorrupt, path)
-	}
-	return body, nil
-}
-
-func checksumLine(body []byte) string {
-	return fmt.Sprintf("crc32c %08x\n", crc32.Checksum(body, crcTable))
-}
-
 // writeMarker replaces the marker atomically and durably.
 func writeMarker(dir string, m *marker) error {
 	out := *m
 	out.Version = markerVersion
 	return writeChecked(dir, markerFile, &out)
-}
-
-// writeChecked replaces a JSON document with its checksum atomically and durably.
-func writeChecked(dir, name string, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, name)
-	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(string(body) + "\n" + checksumLine(body))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // markers is the snapshot store of hashicorp/raft.

@@ -217,6 +217,18 @@ func (n *Node) recoverMarker() error {
 	return nil
 }
 
+// termKey is where raft keeps its current term in the stable store.
+var termKey = []byte("CurrentTerm")
+
+// votedTerm returns the term of a stable store, zero if it has none.
+func votedTerm(vote *logstore.Vote) (uint64, error) {
+	term, err := vote.GetUint64(termKey)
+	if err != nil && err.Error() != "not found" { // what raft itself knows it by
+		return 0, fmt.Errorf("raftlog: %w", err)
+	}
+	return term, nil
+}
+
 // checkVote refuses a stable store that is older than the log: a vote may be lost
 // with what it lacks.
 func (n *Node) checkVote(last uint64) error {
@@ -224,9 +236,9 @@ func (n *Node) checkVote(last uint64) error {
 	if !ok {
 		return nil
 	}
-	term, err := n.vote.GetUint64([]byte("CurrentTerm"))
-	if err != nil && err.Error() != "not found" {
-		return fmt.Errorf("raftlog: %w", err)
+	term, err := votedTerm(n.vote)
+	if err != nil {
+		return err
 	}
 	if term < of {
 		return fmt.Errorf("%w: the stable store in %s is of term %d, the log's last entry is of term %d: this node may have forgotten a vote; replace it by a new one", ErrCorrupt, n.cfg.Dir, term, of)
@@ -345,7 +357,7 @@ func (n *Node) bootstrap(c *raft.Config) error {
 		return fmt.Errorf("raftlog: %s holds no log: a member that lost its log and its vote cannot come back under its old name", n.cfg.Dir)
 	}
 	// An earlier bootstrap may have got no further than the term.
-	if err := n.vote.SetUint64([]byte("CurrentTerm"), 0); err != nil {
+	if err := n.vote.SetUint64(termKey, 0); err != nil {
 		return fmt.Errorf("raftlog: %w", err)
 	}
 	var servers []raft.Server

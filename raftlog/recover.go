@@ -83,12 +83,15 @@ func appendAlone(cfg *Config, vote *logstore.Vote, store *logstore.Store, s Surv
 	if len(s.Members.Servers) == 1 {
 		return nil
 	}
-	term, err := vote.GetUint64([]byte("CurrentTerm"))
+	term, err := votedTerm(vote)
 	if err != nil {
 		return err
 	}
+	if term == 0 {
+		return fmt.Errorf("%w: the stable store in %s holds no term: this node may have forgotten a vote", ErrCorrupt, cfg.Dir)
+	}
 	term = max(term, uint64(s.Term)) + 1
-	if err := vote.SetUint64([]byte("CurrentTerm"), term); err != nil {
+	if err := vote.SetUint64(termKey, term); err != nil {
 		return err
 	}
 	addr, err := self.address()

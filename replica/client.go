@@ -90,6 +90,11 @@ func (s *Store) refreshClients() {
 			return
 		}
 	}
+	s.compileClients()
+}
+
+// compileClients compiles the table from the state as it is now.
+func (s *Store) compileClients() {
 	members, changed := s.state.Members()
 	s.membersChanged = changed
 	s.clients.Store(newClientTable(s.cfg.Self.Name, members))

@@ -183,9 +183,7 @@ func (s *Store) LiftQuarantine() error {
 		return nil
 	}
 	q.mu.why, q.mu.begun = state.Quarantine{}, make(chan struct{})
-	members, changed := s.state.Members()
-	s.membersChanged = changed
-	s.clients.Store(newClientTable(s.cfg.Self.Name, members))
+	s.compileClients()
 	q.on.Store(false)
 	close(q.mu.over)
 	s.face.put(nil, nil)

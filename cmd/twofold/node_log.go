@@ -142,7 +142,7 @@ var errPeerGone = errors.New("the other data node is stopping or cannot be reach
 const peerCheckTimeout = 500 * time.Millisecond
 
 // transferTries is how often a transfer is tried, and transferPause what lies
-// between. Raft gives one up when the other node has not caught up in time, as on a
+// between. One is given up when the other node has not caught up in time, as on a
 // busy machine, and a node that has just started cannot take the lead for as long as
 // a promise lasts.
 const (
@@ -195,8 +195,8 @@ func (n *node) transferLeadership(ctx context.Context, to string) (target string
 	return to, err
 }
 
-// answers reports that a member takes part in the log now. How a transfer failed
-// does not tell: raft gives no cause but a text.
+// answers reports that a member can be reached now. How a transfer failed does
+// not tell: one that only took too long may be worth another try.
 func (n *node) answers(member string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), peerCheckTimeout)
 	defer cancel()

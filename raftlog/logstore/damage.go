@@ -31,8 +31,6 @@ const salvageBatch = 64
 // unfinished write explains.
 var ErrDamaged = fmt.Errorf("%w: damaged", ErrIntegrity)
 
-var errDamage = ErrDamaged
-
 func damage(err error) error {
 	if errors.Is(err, ErrDamaged) {
 		return err
@@ -95,7 +93,7 @@ func salvage(o *Options) error {
 	} else {
 		err = soundOfWAL(o, path, c.add)
 	}
-	if errors.Is(err, errDamage) {
+	if errors.Is(err, ErrDamaged) {
 		err = nil // the end of what is sound
 	}
 	if err = errors.Join(err, c.flush(), to.Close()); err != nil {

@@ -100,9 +100,9 @@ func (s *State) replaceLocked(closeOld func(*State) error) error {
 		return err
 	}
 	failure := newFailure(s.opts.Logger)
-	db, err := pebble.Open(s.dir, s.opts.pebbleOptions(failure))
+	db, err := openStore(s.dir, s.opts, failure)
 	if err != nil {
-		return asCorrupt(err)
+		return err
 	}
 	s.db = db
 	s.failure.Store(failure)

@@ -157,9 +157,14 @@ func Third(rows []Row) []Row {
 	return some
 }
 
+// placed says which node has which role.
+func placed(leader lab.Node) [roles]lab.Node {
+	return [roles]lab.Node{leader, leader.Other(), lab.W}
+}
+
 // Place turns a situation of roles into one of nodes.
 func (r Row) Place(leader lab.Node) lab.Situation {
-	at := [roles]lab.Node{leader, leader.Other(), lab.W}
+	at := placed(leader)
 	var s lab.Situation
 	for x, n := range at {
 		s.Nodes[n] = r.Situation.Nodes[x]

@@ -89,7 +89,7 @@ func (r *Runner) Run(ctx context.Context, row Row) (*Result, error) {
 		time.Sleep(drainCalm)
 	}
 	if row.Full {
-		return res, r.full(ctx, res, [2]lab.Node{leader, leader.Other()}[row.Victim])
+		return res, r.full(ctx, res, placed(leader)[row.Victim])
 	}
 	t := &trial{Result: res, lab: r.Lab, hold: r.Hold, gateway: [2]int{int(leader), int(leader.Other())}}
 	if row.Damage == lab.TableFlip {

@@ -28,7 +28,7 @@ BENCHTIME  ?= 1s
 export CGO_ENABLED := 0
 export GOFLAGS     := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: build faultlab run deps check test test-unit model sim test-process test-conformance test-client test-faults matrix soak pauses \
+.PHONY: build faultlab run deps check test test-unit unit-replica unit-others model sim test-process test-conformance test-client test-faults matrix soak pauses \
 	bench bench-micro knfsd figures fuzz fuzz-short clean
 
 build:
@@ -47,13 +47,23 @@ check:
 	$(GO) tool staticcheck -tags process,figures ./...
 	$(GO) test ./scripts/layers
 
-# These say how much is sent, and that planted faults are found. Other tests have the race detector look at the same code.
-UNRACED := ^(TestCatchUp_BytesSent|TestSimulation_Finds)$$
+# These take long with the race detector, and other tests have it look at the same code.
+UNRACED := ^(TestCatchUp_BytesSent|TestSimulation_Finds|TestHung_Reads|TestRefetch_KilledAtEachStep|TestBilly_OverTheStore)$$
+RACE    := CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 10m -skip '$(UNRACED)'
+
+# The tests of one package take as long as those of all others, and mostly use one processor.
 test-unit:
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -p 3 -timeout 10m -skip '$(UNRACED)' ./...
+	CGO_ENABLED=1 $(GO) build -race ./...
+	@$(MAKE) --no-print-directory -j2 -Oline unit-replica unit-others
+
+unit-replica:
+	$(RACE) ./replica
+
+unit-others:
+	$(RACE) -p 2 $$($(GO) list ./... | grep -v '/replica$$')
 	$(GO) test -timeout 6m ./raftlog/model ./replica/state ./replica/catchup
 	$(GO) test -timeout 6m -run '^TestLeaderDies' ./raftlog -deaths 200
-	$(GO) test -timeout 6m -run '^TestSimulation' ./replica -sim.matrix -sim.seeds 3000 -sim.for 90s
+	$(GO) test -timeout 6m -run '^TestSimulation|$(UNRACED)' ./replica -sim.matrix -sim.seeds 3000 -sim.for 90s
 
 # The model's larger bounds: some minutes and gigabytes.
 model:
@@ -114,7 +124,7 @@ fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
 
 fuzz-short:
-	scripts/fuzz.sh 3s
+	scripts/fuzz.sh 2s
 
 # One after the other, the quick ones first: the machine has two processors, and the client test measures times.
 test:

@@ -17,6 +17,7 @@ type fsm struct {
 	skip      Index               // entries up to here are in the state already
 	fail      func(error)         // told of an integrity error
 	committed func([]*raft.Log)   // told of entries after they were queued
+	own       func(Index) error   // waits until an entry is on this node's disk
 	install   func(*marker) error // puts a staged state in place
 	marks     *markers
 	stalls    *stalls
@@ -37,6 +38,11 @@ var (
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
 	entries := make([]Entry, 0, len(logs))
+	// Lemma 18 of docs/consistency.md: raft may have counted this node's copy before
+	// it was on the disk.
+	if n := len(logs); n > 0 && f.broken == nil {
+		f.broken = f.own(Index(logs[n-1].Index))
+	}
 	for i, l := range logs {
 		if f.broken != nil {
 			out[i] = f.broken

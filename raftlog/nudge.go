@@ -84,7 +84,7 @@ func (n *Node) nudge(peer string) {
 	if !ok {
 		return
 	}
-	commit := Index(n.raft.CommitIndex())
+	commit := n.commitIndex()
 	if !n.trans.needsNudge(peer, term, commit) {
 		return
 	}

@@ -54,9 +54,9 @@ func Open(cfg Config, sm StateMachine) (*Node, error) {
 	n.stalls = newStalls(&cfg.Timing)
 	n.markers.stalls = n.stalls
 	n.markers.admit = n.admit
-	n.markers.last = func() uint64 { last, _ := n.store.LastIndex(); return last } // reads memory, never fails
+	n.markers.last = func() uint64 { return n.store.Durable() }
 	n.openLeases()
-	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, install: n.install, marks: n.markers, stalls: n.stalls}
+	n.fsm = &fsm{sm: sm, queue: n.queue, fail: n.fail, committed: n.committed, own: func(i Index) error { return n.store.AwaitDurable(uint64(i)) }, install: n.install, marks: n.markers, stalls: n.stalls}
 	if err := n.openDisk(); err != nil {
 		cancel()
 		return nil, err
@@ -118,6 +118,7 @@ func (n *Node) openDisk() error {
 		OnAppend:      n.cfg.Metrics.ObserveAppend,
 		OnStore:       n.appended,
 		OnTruncate:    n.truncated,
+		OnWrite:       func() func() { return n.stalls.begin(opLog) },
 		OnFailure:     n.fail,
 		OnDamage:      n.damagedLog,
 		Logger:        newBridge(n.log),
@@ -300,7 +301,9 @@ func (n *Node) openRaft() error {
 		return fail(err)
 	}
 	n.wireTransport()
-	r, err := raft.NewRaft(c, n.fsm, timedLog{n.store, n.stalls}, soundVote{timedVote{n.vote, n.stalls}, n.doubt}, n.markers, n.trans)
+	log := ownLog{n.store, n.store, n.stalls, n.dispatches}
+	vote := timedVote{n.vote, n.store, n.stalls, n.trans.closing}
+	r, err := raft.NewRaft(c, n.fsm, log, soundVote{vote, n.doubt}, n.markers, n.trans)
 	if err != nil {
 		return fail(fmt.Errorf("raftlog: %w", err))
 	}
@@ -322,6 +325,7 @@ func (n *Node) wireTransport() {
 	n.trans.caughtUp, n.trans.lazily = n.Nudge, n.lazily
 	n.trans.listed = n.membership.lists
 	n.trans.role = n.role
+	n.trans.durable = n.store.Durable
 	n.trans.sendState = n.sendState
 	if n.cfg.Role == RoleWitness {
 		n.trans.gate = newGate(n.cfg.Timing.CampaignGrace)

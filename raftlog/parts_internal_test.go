@@ -114,7 +114,7 @@ func TestFSM_UnknownEntryStops(t *testing.T) {
 	var failures int
 	sink := &sinkMachine{}
 	queue := newDelivery(sink, &leases{clock: stillClock(0)}, time.Second)
-	f := &fsm{sm: sink, queue: queue, fail: func(error) { failures++ }, committed: func([]*raft.Log) {}, stalls: testStalls()}
+	f := &fsm{sm: sink, queue: queue, fail: func(error) { failures++ }, own: func(Index) error { return nil }, committed: func([]*raft.Log) {}, stalls: testStalls()}
 	logs := func(from uint64, kinds ...byte) (ls []*raft.Log) {
 		for i, k := range kinds {
 			ls = append(ls, &raft.Log{Index: from + uint64(i), Term: 1, Data: []byte{k}})

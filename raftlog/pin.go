@@ -69,7 +69,7 @@ func (n *Node) pinned() Index {
 	for peer, p := range n.pins.all() {
 		match, _ := n.leases.acked(peer, p.term)
 		switch {
-		case !n.leads(p.term), match > p.index && match >= Index(n.raft.CommitIndex()):
+		case !n.leads(p.term), match > p.index && match >= n.commitIndex():
 			n.pins.drop(peer, p)
 			continue
 		case n.store.BytesAbove(uint64(max(p.index, match))) > most:

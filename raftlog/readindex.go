@@ -100,7 +100,7 @@ func (n *Node) confirm() (Index, error) {
 	if !ok {
 		return 0, n.notLeader()
 	}
-	index := Index(n.raft.CommitIndex())
+	index := n.commitIndex()
 	// Only now do the messages leave: an answer to an earlier one proves
 	// nothing about now.
 	if err := n.askQuorum(term); err != nil {

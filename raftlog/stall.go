@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // ErrStalled is the error of a node whose disk does not answer (rule R13). It
@@ -236,47 +234,4 @@ func (n *Node) alternative() bool {
 		}
 	}
 	return false
-}
-
-// timedLog is the log as raft writes it, with deadlines. It hides what else the
-// store may be: raft asks for more by type assertion.
-type timedLog struct {
-	raft.LogStore
-	stalls *stalls
-}
-
-// StoreLog implements raft.LogStore.
-func (l timedLog) StoreLog(e *raft.Log) error {
-	defer l.stalls.begin(opLog)()
-	return l.LogStore.StoreLog(e)
-}
-
-// StoreLogs implements raft.LogStore.
-func (l timedLog) StoreLogs(es []*raft.Log) error {
-	defer l.stalls.begin(opLog)()
-	return l.LogStore.StoreLogs(es)
-}
-
-// DeleteRange implements raft.LogStore.
-func (l timedLog) DeleteRange(lo, hi uint64) error {
-	defer l.stalls.begin(opLog)()
-	return l.LogStore.DeleteRange(lo, hi)
-}
-
-// timedVote is the stable store as raft writes it, with deadlines.
-type timedVote struct {
-	raft.StableStore
-	stalls *stalls
-}
-
-// Set implements raft.StableStore.
-func (v timedVote) Set(key, val []byte) error {
-	defer v.stalls.begin(opVote)()
-	return v.StableStore.Set(key, val)
-}
-
-// SetUint64 implements raft.StableStore.
-func (v timedVote) SetUint64(key []byte, val uint64) error {
-	defer v.stalls.begin(opVote)()
-	return v.StableStore.SetUint64(key, val)
 }

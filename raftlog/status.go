@@ -174,7 +174,7 @@ func (n *Node) self() pong {
 		Term:      t,
 		Leader:    n.leads(t),
 		Last:      Index(n.raft.LastIndex()),
-		Commit:    Index(n.raft.CommitIndex()),
+		Commit:    n.commitIndex(),
 		Delivered: Index(n.fsm.delivered.Load()),
 		LogBytes:  n.store.Bytes(),
 		First:     n.logFirst(),

@@ -61,6 +61,7 @@ type transport struct {
 	lazily      func(peer string, req *raft.AppendEntriesRequest) // waits while entries are not urgent
 	listed      func(peer string) bool                            // it is a member
 	role        func(peer string) Role
+	durable     func() uint64 // the last index of the own log that is on the disk
 	sendState   func(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
 	gate        *gate // nil on a data node
 
@@ -122,6 +123,16 @@ func (t *transport) wait() bool {
 	case <-t.started:
 		return true
 	case <-t.closing:
+		return false
+	}
+}
+
+// isStarted tells whether the node is complete.
+func (t *transport) isStarted() bool {
+	select {
+	case <-t.started:
+		return true
+	default:
 		return false
 	}
 }

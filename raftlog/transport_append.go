@@ -55,6 +55,9 @@ func (t *transport) append(peer string, req *raft.AppendEntriesRequest, resp *ra
 	term := Term(req.Term)
 	sent, asks := t.leases.beginRound(peer, term)
 	req.RPCHeader = t.header(asks, 0)
+	// Lemma 18 of docs/consistency.md: nobody learns of a commitment that rests on a
+	// copy of this node which is not on its disk yet.
+	req.LeaderCommitIndex = min(req.LeaderCommitIndex, t.durable())
 	if err := t.nt.AppendEntries(raft.ServerID(peer), raft.ServerAddress(peer), req, resp); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package logstore_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,7 +45,13 @@ func crashChild(dir string, kind logstore.Kind) {
 			last -= 3
 		}
 		logs := entries(last+1, last+1+uint64(n%5), term+1)
-		if err := s.StoreLogs(logs); err != nil {
+		err := error(nil)
+		if n%2 == 0 { // as a leader does, with two on their way
+			err = errors.Join(s.Begin(logs[:1]), s.Begin(logs[1:]), s.AwaitDurable(logs[len(logs)-1].Index))
+		} else {
+			err = s.StoreLogs(logs)
+		}
+		if err != nil {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}

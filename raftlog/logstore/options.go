@@ -76,6 +76,9 @@ type Options struct {
 	// are called in the order of the changes to the log, and must not block.
 	OnStore    func(logs []*raft.Log)
 	OnTruncate func(from uint64)
+	// OnWrite is told of the beginning of every write of entries, and calls what it
+	// returns at its end.
+	OnWrite func() (end func())
 	// OnFailure is told, once, of the error after which nothing is stored.
 	OnFailure func(error)
 	// OnDamage is told of damage in the log that Open found, before anything of it is cut:
@@ -140,6 +143,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.OnTruncate == nil {
 		o.OnTruncate = func(uint64) {}
+	}
+	if o.OnWrite == nil {
+		o.OnWrite = func() func() { return func() {} }
 	}
 	if o.OnFailure == nil {
 		o.OnFailure = func(error) {}

@@ -174,7 +174,33 @@ func (m *machine) append(n int) error {
 		data := bytes.Repeat(fmt.Appendf(nil, "%d/%d,", m.term, next+i), m.rng.IntN(600))
 		more = append(more, &raft.Log{Index: next + i, Term: m.term, Data: data})
 	}
+	if m.rng.IntN(3) == 0 {
+		return m.ahead(log, more)
+	}
 	return m.change(slices.Concat(log, more), func() error { return m.store.StoreLogs(more) })
+}
+
+// ahead begins to append entries, some at a time, and then waits for the disk. If
+// the power fails meanwhile any number of these may be there.
+func (m *machine) ahead(log, more []*raft.Log) error {
+	for len(more) > 0 {
+		n := 1 + m.rng.IntN(len(more))
+		log = slices.Concat(log, more[:n])
+		m.mayBe = append(m.mayBe, log)
+		if err := m.store.Begin(more[:n]); err != nil && !m.fs.Off() {
+			return err
+		}
+		more = more[n:]
+	}
+	if err := m.store.AwaitDurable(log[len(log)-1].Index); err != nil {
+		if m.fs.Off() {
+			return nil
+		}
+		return err
+	}
+	m.mayBe = m.mayBe[len(m.mayBe)-1:]
+	m.changes++
+	return nil
 }
 
 func (m *machine) deleteEnd(keep int) error {

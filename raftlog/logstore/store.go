@@ -6,7 +6,6 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -31,6 +30,7 @@ type Store struct {
 		sync.Mutex
 		table    table
 		cache    cache
+		ahead    ahead
 		appended uint64 // payload bytes since Open
 		failed   error
 	}
@@ -69,6 +69,7 @@ func open(o Options) (s *Store, err error) {
 		return nil, fmt.Errorf("logstore: opening the log in %s: %w", o.Dir, asDamage(err))
 	}
 	s = &Store{o: o, backend: b}
+	s.mu.ahead.moved = sync.NewCond(&s.mu.Mutex)
 	if err := s.scan(); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -119,7 +120,10 @@ func (s *Store) scan() error {
 }
 
 // Close closes the files. No other method may be running or follow.
-func (s *Store) Close() error { return s.backend.Close() }
+func (s *Store) Close() error {
+	_ = s.Drain() // OnFailure was told of it
+	return s.backend.Close()
+}
 
 // FirstIndex returns the first index of the log, 0 if it is empty.
 func (s *Store) FirstIndex() (uint64, error) {
@@ -143,7 +147,7 @@ func (s *Store) GetLog(index uint64, l *raft.Log) error {
 	s.mu.Lock()
 	t := &s.mu.table
 	ok := len(t.sizes) > 0 && index >= t.first && index <= t.last()
-	hit := ok && s.mu.cache.get(index, l)
+	hit := ok && (s.mu.cache.get(index, l) || s.mu.ahead.get(index, l))
 	s.mu.Unlock()
 	if !ok {
 		return raft.ErrLogNotFound
@@ -184,27 +188,21 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
-	s.await()
+	if err := s.Drain(); err != nil {
+		return err
+	}
 	s.write.Lock()
 	defer s.write.Unlock()
 	if err := s.checkAppend(logs); err != nil {
 		return s.fail(err)
 	}
-	start := time.Now()
-	if err := s.backend.StoreLogs(sealAll(logs)); err != nil {
-		return s.fail(fmt.Errorf("logstore: storing entries %d to %d: %w", logs[0].Index, logs[len(logs)-1].Index, err))
+	if _, err := s.put(logs); err != nil {
+		return err
 	}
 	s.o.OnStore(logs)
-	bytes := 0
 	s.mu.Lock()
-	for _, l := range logs {
-		s.mu.table.add(l)
-		s.mu.cache.put(l)
-		bytes += len(l.Data)
-	}
-	s.mu.appended += uint64(bytes)
-	s.mu.Unlock()
-	s.o.OnAppend(bytes, time.Since(start))
+	defer s.mu.Unlock()
+	s.addLocked(logs)
 	return nil
 }
 
@@ -237,6 +235,7 @@ func (s *Store) fail(err error) error {
 	}
 	s.mu.Unlock()
 	if first {
+		s.mu.ahead.moved.Broadcast()
 		s.o.OnFailure(err)
 	}
 	return err
@@ -245,6 +244,9 @@ func (s *Store) fail(err error) error {
 // DeleteRange deletes a suffix of the log as asked, or a prefix as far as it
 // is allowed.
 func (s *Store) DeleteRange(lo, hi uint64) error {
+	if err := s.Drain(); err != nil {
+		return err
+	}
 	s.await()
 	s.write.Lock()
 	defer s.write.Unlock()
@@ -300,6 +302,9 @@ func (s *Store) deleteHead(first, hi uint64) error {
 // installed that has the effects of all entries up to there. The next append
 // may begin anywhere.
 func (s *Store) Reset(to uint64) error {
+	if err := s.Drain(); err != nil {
+		return err
+	}
 	s.write.Lock()
 	defer s.write.Unlock()
 	s.mu.Lock()

@@ -20,10 +20,12 @@ func TestOwn_NotCommittedBeforeDisk(t *testing.T) {
 		lead := c.Leader()
 		other := c.Other(lead)
 		mustPropose(t, c.Nodes[lead], "before")
+		have(t, c, other, []string{"before"})
+		before := c.Machines[other].Last()
 		disks[lead].Hold()
 		p := c.Nodes[lead].Propose([]byte("waits"))
 		c.Eventually(100*time.Millisecond, other+" has the entry in its log", func() bool {
-			return c.Machines[other].Last() > c.Machines[lead].Applied()
+			return c.Machines[other].Last() > before
 		})
 		c.Nodes[lead].Nudge(other)
 		time.Sleep(100 * time.Millisecond) // less than a disk may take, more than raft's CommitTimeout

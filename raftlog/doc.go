@@ -184,6 +184,7 @@
 //	lead                   observer     done, term lost     barrier, or hand-over
 //	rounds.run             ReadIndex    nobody waits        one round at a time
 //	propose, per proposal  Propose      outcome             its Proposal
+//	the log's writer       a proposal   nothing to write    writes to the log of a leader
 //	nudger, per member     Nudge        nothing to tell     one message in flight
 //	transfer               transfer     outcome             one transfer
 //	whileLeading           sendState    its end, lead lost  that call's context

@@ -11,6 +11,8 @@
 // # Contract
 //
 // StoreLogs returns after the entries are synced, whichever kind is chosen.
+// Begin returns before that; Durable, AwaitDurable and Drain tell of the disk. What
+// was begun is written in order, and everything else that changes the log waits for it.
 // After the first failed write nothing is accepted any more and the error is
 // reported once through [Options.OnFailure], as is damage that is met when an entry is read: what a failed write or sync left
 // on disk is unknown, so the process has to end and recover.
@@ -62,8 +64,9 @@
 // hashicorp/raft calls StoreLogs and the suffix DeleteRange from its main
 // goroutine, compaction from its snapshot goroutine and GetLog from many. The
 // store's own tables have one mutex, which is never held across disk access;
-// writes are serialised by a second one, taken first. The package starts no
-// goroutine; the WAL has one of its own, which Close stops.
+// writes are serialised by a second one, taken first. Begin starts a goroutine that
+// writes, and ends when nothing waits; Close waits for it. The WAL has one of its own,
+// which Close stops.
 //
 // # Format
 //

@@ -205,7 +205,7 @@ func (n *Node) stallWatch() {
 			return
 		}
 		var applied, given Index
-		if n.sm != nil {
+		if n.sm != nil && !n.unfit() { // a copy that is out of use takes no entry
 			applied, given = n.sm.Applied(), n.leases.given()
 		}
 		n.stalls.step(applied, given, n.alternative())

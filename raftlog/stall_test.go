@@ -259,3 +259,34 @@ func TestStall_Close(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// A copy that is out of use takes no entry; its node's disk is not blamed for that.
+//
+// Seen red: with a node that looks at what such a copy has applied.
+func TestStall_OutOfUse(t *testing.T) {
+	bubble(t, rafttest.Trio, func(t *testing.T, c *rafttest.Cluster) {
+		c.Start()
+		lead := c.Leader()
+		other := c.Other(lead)
+		mustPropose(t, c.Nodes[lead], "before")
+		c.Stop(other)
+		cfg := c.Config(other)
+		cfg.Net = c.Net.Endpoint(other)
+		defer c.Net.Detach(other)
+		n, err := raftlog.Open(cfg, lostMachine{rafttest.NewMachine()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		for range 20 {
+			mustPropose(t, c.Nodes[lead], "meanwhile")
+			time.Sleep(250 * time.Millisecond)
+			if err := n.Stalled(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n.Status().Last < c.Nodes[lead].Status().Commit {
+			t.Error("it did not take part in the log")
+		}
+	})
+}

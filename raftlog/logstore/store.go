@@ -121,7 +121,7 @@ func (s *Store) scan() error {
 
 // Close closes the files. No other method may be running or follow.
 func (s *Store) Close() error {
-	_ = s.Drain() // OnFailure was told of it
+	s.settle()
 	return s.backend.Close()
 }
 
@@ -244,8 +244,10 @@ func (s *Store) fail(err error) error {
 // DeleteRange deletes a suffix of the log as asked, or a prefix as far as it
 // is allowed.
 func (s *Store) DeleteRange(lo, hi uint64) error {
-	if err := s.Drain(); err != nil {
-		return err
+	if last, _ := s.LastIndex(); hi >= last { // of the end; compaction does not wait
+		if err := s.Drain(); err != nil {
+			return err
+		}
 	}
 	s.await()
 	s.write.Lock()
@@ -253,7 +255,7 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	b := s.bounds()
 	s.mu.Lock()
 	failed, first, last := s.mu.failed, s.mu.table.first, s.mu.table.last()
-	limit := s.limitLocked(b)
+	limit := min(s.limitLocked(b), s.durableLocked())
 	s.mu.Unlock()
 	switch {
 	case failed != nil:

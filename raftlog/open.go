@@ -302,7 +302,7 @@ func (n *Node) openRaft() error {
 	}
 	n.wireTransport()
 	log := ownLog{n.store, n.store, n.stalls, n.dispatches}
-	vote := timedVote{n.vote, n.store, n.stalls, n.trans.closing}
+	vote := timedVote{n.vote, n.store, n.stalls, n.trans.mute}
 	r, err := raft.NewRaft(c, n.fsm, log, soundVote{vote, n.doubt}, n.markers, n.trans)
 	if err != nil {
 		return fail(fmt.Errorf("raftlog: %w", err))
@@ -325,7 +325,7 @@ func (n *Node) wireTransport() {
 	n.trans.caughtUp, n.trans.lazily = n.Nudge, n.lazily
 	n.trans.listed = n.membership.lists
 	n.trans.role = n.role
-	n.trans.durable = n.store.Durable
+	n.trans.written = n.store.Written
 	n.trans.sendState = n.sendState
 	if n.cfg.Role == RoleWitness {
 		n.trans.gate = newGate(n.cfg.Timing.CampaignGrace)

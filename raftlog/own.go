@@ -48,9 +48,9 @@ func (l ownLog) DeleteRange(lo, hi uint64) error {
 // timedVote is the stable store as raft writes it, with deadlines.
 type timedVote struct {
 	raft.StableStore
-	store   *logstore.Store
-	stalls  *stalls
-	closing <-chan struct{} // of the transport
+	store  *logstore.Store
+	stalls *stalls
+	mute   <-chan struct{} // closed when nothing that this node says gets out any more
 }
 
 // Set implements raft.StableStore.
@@ -59,19 +59,26 @@ func (v timedVote) Set(key, val []byte) error {
 	return v.StableStore.Set(key, val)
 }
 
-// SetUint64 implements raft.StableStore. raft sets nothing but its term with it,
-// before it does anything in that term: it does not begin before all is on the disk
-// that this node began to write as the leader of an earlier one (Lemma 18).
+// SetUint64 implements raft.StableStore. raft sets its term with it before it does
+// anything in that term: it does not begin before all is on the disk that this node
+// began to write as the leader of an earlier one (Lemma 18).
 //
-// If that fails, the node is being shut down: raft would end the process if it
-// were told, and must not go on before nothing it says gets out.
+// If that fails, the node is being shut down. Of its term raft must not be told
+// that, or it ends the process at once; it goes on when nobody hears it any more.
 func (v timedVote) SetUint64(key []byte, val uint64) error {
-	defer v.stalls.begin(opVote)()
-	if err := v.store.Drain(); err != nil {
-		<-v.closing
-		return nil
+	end := v.stalls.begin(opVote)
+	err := v.store.Drain()
+	if err == nil {
+		err = v.StableStore.SetUint64(key, val)
+		end()
+		return err
 	}
-	return v.StableStore.SetUint64(key, val)
+	end()
+	if string(key) != string(termKey) {
+		return err
+	}
+	<-v.mute
+	return nil
 }
 
 // dispatches tells, on raft's main goroutine, that raft is in the leader's state. Only
@@ -83,5 +90,5 @@ func (n *Node) dispatches() bool {
 // commitIndex returns how far the log is committed: by raft, which counts the copy
 // of this node that it began to write, and by the disk.
 func (n *Node) commitIndex() Index {
-	return min(Index(n.raft.CommitIndex()), Index(n.store.Durable()))
+	return Index(n.store.Written(n.raft.CommitIndex()))
 }

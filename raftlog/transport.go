@@ -61,12 +61,13 @@ type transport struct {
 	lazily      func(peer string, req *raft.AppendEntriesRequest) // waits while entries are not urgent
 	listed      func(peer string) bool                            // it is a member
 	role        func(peer string) Role
-	durable     func() uint64 // the last index of the own log that is on the disk
+	written     func(uint64) uint64 // caps an index at what of the own log is on the disk
 	sendState   func(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
 	gate        *gate // nil on a data node
 
 	closing chan struct{}
-	closed  sync.Once // of closing
+	closed  sync.Once     // of closing
+	mute    chan struct{} // closed when Close has closed every stream
 	wg      sync.WaitGroup
 
 	mu struct {
@@ -99,6 +100,7 @@ func newTransport(c *Config, l *slog.Logger, p *promises, ls *leases) *transport
 		doubtful: func() bool { return false },
 		started:  make(chan struct{}),
 		closing:  make(chan struct{}),
+		mute:     make(chan struct{}),
 	}
 	t.mu.late = map[string]bool{}
 	t.mu.away = map[string]bool{}
@@ -219,6 +221,7 @@ func (t *transport) Close() error {
 		t.nt.CloseStreams()
 		err = t.nt.Close() // closes the streams too
 		t.wg.Wait()
+		close(t.mute)
 	})
 	return err
 }

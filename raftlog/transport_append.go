@@ -57,7 +57,7 @@ func (t *transport) append(peer string, req *raft.AppendEntriesRequest, resp *ra
 	req.RPCHeader = t.header(asks, 0)
 	// Lemma 18 of docs/consistency.md: nobody learns of a commitment that rests on a
 	// copy of this node which is not on its disk yet.
-	req.LeaderCommitIndex = min(req.LeaderCommitIndex, t.durable())
+	req.LeaderCommitIndex = t.written(req.LeaderCommitIndex)
 	if err := t.nt.AppendEntries(raft.ServerID(peer), raft.ServerAddress(peer), req, resp); err != nil {
 		return err
 	}

@@ -120,6 +120,16 @@ func (s *Store) put(logs []*raft.Log) (bytes int, err error) {
 	return bytes, nil
 }
 
+// Written caps an index at what is on the disk: it differs only while entries wait.
+func (s *Store) Written(index uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mu.ahead.entries) > 0 {
+		return min(index, s.mu.ahead.entries[0].Index-1)
+	}
+	return index
+}
+
 // Durable returns the last index that is on the disk.
 func (s *Store) Durable() uint64 {
 	s.mu.Lock()

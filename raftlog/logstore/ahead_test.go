@@ -2,8 +2,12 @@ package logstore_test
 
 import (
 	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -80,8 +84,49 @@ func TestBegin_Fails(t *testing.T) {
 	if err := s.StoreLogs(entries(6, 6, 1)); !errors.Is(err, logstore.ErrFailed) {
 		t.Errorf("StoreLogs: %v", err)
 	}
+	_ = s.Close() // the disk is gone; the writer has ended and told of the failure
 	if s.Durable() != 3 || failures != 1 {
 		t.Errorf("%d is durable, want 3; %d failures were reported, want 1", s.Durable(), failures)
 	}
-	_ = s.Close() // the disk is gone
+}
+
+// Compaction has its turn at the disk while a leader begins one entry after the
+// other, and leaves what is not on the disk.
+//
+// Seen red: with a writer that keeps the disk as long as something waits.
+func TestBegin_CompactionHasItsTurn(t *testing.T) {
+	s := mustOpen(t, logstore.Options{
+		Dir: t.TempDir(), FS: logstoretest.New(), SegmentBytes: 64 << 10, KeepBytes: 1 << 10,
+		Clamp: func() (free, may uint64) { return math.MaxUint64, math.MaxUint64 },
+	})
+	defer mustClose(t, s)
+	var stop atomic.Bool
+	var fed error
+	var feeder sync.WaitGroup
+	feeder.Go(func() {
+		for i := uint64(1); !stop.Load() && fed == nil; i++ {
+			fed = s.Begin([]*raft.Log{{Index: i, Term: 1, Data: make([]byte, 4<<10)}})
+		}
+	})
+	for range 20 {
+		before, _ := s.FirstIndex()
+		if err := s.AwaitDurable(before + 100); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Compact() }()
+		select {
+		case err := <-done:
+			if first, _ := s.FirstIndex(); err != nil || first <= before || first > s.Durable() {
+				t.Errorf("the log begins at %d, before at %d; %v", first, before, err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("compaction does not get its turn")
+		}
+	}
+	stop.Store(true)
+	feeder.Wait()
+	if fed != nil {
+		t.Error(fed)
+	}
 }

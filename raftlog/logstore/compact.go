@@ -1,5 +1,10 @@
 package logstore
 
+import (
+	"fmt"
+	"math"
+)
+
 // Compact deletes the beginning of the log as far as the clamp and the two
 // sizes allow. It waits until there is some work to do at once.
 func (s *Store) Compact() error {
@@ -9,11 +14,28 @@ func (s *Store) Compact() error {
 	if err != nil || !some || b.may < first {
 		return err
 	}
-	last, err := s.LastIndex()
-	if err != nil || first == 0 || last <= first {
-		return err
+	s.await()
+	s.write.Lock()
+	defer s.write.Unlock()
+	return s.compact(math.MaxUint64)
+}
+
+// compact deletes the beginning of the log up to hi at most, as far as the clamp and
+// the two sizes allow. The last entry that is on the disk stays. The caller holds write.
+func (s *Store) compact(hi uint64) error {
+	b := s.bounds()
+	s.mu.Lock()
+	failed, first := s.mu.failed, s.mu.table.first
+	hi = min(hi, s.limitLocked(b), max(s.durableLocked(), 1)-1)
+	empty := len(s.mu.table.sizes) == 0
+	s.mu.Unlock()
+	if failed != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, failed)
 	}
-	return s.DeleteRange(first, last-1)
+	if empty {
+		return nil
+	}
+	return s.deleteHead(first, hi)
 }
 
 // limitLocked returns the highest index that compaction may delete now: what

@@ -252,10 +252,8 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	s.await()
 	s.write.Lock()
 	defer s.write.Unlock()
-	b := s.bounds()
 	s.mu.Lock()
 	failed, first, last := s.mu.failed, s.mu.table.first, s.mu.table.last()
-	limit := min(s.limitLocked(b), s.durableLocked())
 	s.mu.Unlock()
 	switch {
 	case failed != nil:
@@ -267,7 +265,7 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	case lo > first:
 		return s.fail(fmt.Errorf("%w: deletion of [%d, %d] inside of [%d, %d]", ErrIntegrity, lo, hi, first, last))
 	}
-	return s.deleteHead(first, min(hi, limit))
+	return s.compact(hi)
 }
 
 func (s *Store) deleteTail(lo, last uint64) error {

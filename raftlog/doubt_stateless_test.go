@@ -16,6 +16,23 @@ func (lostMachine) Unfit() bool            { return true }
 func (lostMachine) Stateless() bool        { return true }
 func (lostMachine) Commit([]raftlog.Entry) {}
 
+// openLost starts a member that is down with a lostMachine.
+func openLost(t *testing.T, c *rafttest.Cluster, name string) (n *raftlog.Node, stop func()) {
+	t.Helper()
+	cfg := c.Config(name)
+	cfg.Net = c.Net.Endpoint(name)
+	n, err := raftlog.Open(cfg, lostMachine{rafttest.NewMachine()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		c.Net.Detach(name)
+	}
+}
+
 // Log and state of one node are damaged. What is sound of the log ends before the
 // marker, from which the log goes on: there must be no gap between the two, or the
 // next entry ends the process, and every one after it.
@@ -42,14 +59,8 @@ func TestDamagedLog_WithoutAState(t *testing.T) {
 		c.Stop(other)
 		harm(t, c, other)
 
-		cfg := c.Config(other)
-		cfg.Net = c.Net.Endpoint(other)
-		defer c.Net.Detach(other)
-		n, err := raftlog.Open(cfg, lostMachine{rafttest.NewMachine()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer n.Close()
+		n, stop := openLost(t, c, other)
+		defer stop()
 		if n.Status().Damaged == "" {
 			t.Fatal("the damage was not found")
 		}

@@ -270,14 +270,8 @@ func TestStall_OutOfUse(t *testing.T) {
 		other := c.Other(lead)
 		mustPropose(t, c.Nodes[lead], "before")
 		c.Stop(other)
-		cfg := c.Config(other)
-		cfg.Net = c.Net.Endpoint(other)
-		defer c.Net.Detach(other)
-		n, err := raftlog.Open(cfg, lostMachine{rafttest.NewMachine()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer n.Close()
+		n, stop := openLost(t, c, other)
+		defer stop()
 		for range 20 {
 			mustPropose(t, c.Nodes[lead], "meanwhile")
 			time.Sleep(250 * time.Millisecond)

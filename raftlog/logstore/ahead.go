@@ -124,10 +124,10 @@ func (s *Store) put(logs []*raft.Log) (bytes int, err error) {
 func (s *Store) Written(index uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.mu.ahead.entries) > 0 {
-		return min(index, s.mu.ahead.entries[0].Index-1)
+	if len(s.mu.ahead.entries) == 0 {
+		return index
 	}
-	return index
+	return min(index, s.durableLocked())
 }
 
 // Durable returns the last index that is on the disk.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"twofold/nfs/export"
+	"twofold/nfs/pace"
 	"twofold/replica/vfs"
 )
 
@@ -131,7 +132,9 @@ func (h *handler) unavailable(path string, err error) gonfs.MountStatus {
 
 // warn writes a line, unless one was written a moment ago.
 func (h *handler) warn(msg string, args ...any) {
-	h.pace.Do(func() { h.cfg.Logger.Warn(msg, args...) })
+	if pace.Due(&h.pace) {
+		h.cfg.Logger.Warn(msg, args...)
+	}
 }
 
 // StatusOf maps a verdict of the store to mountstat3 (RFC 1813 section 5.1.5).

@@ -7,9 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"twofold/replica/vfs"
-
 	"golang.org/x/time/rate"
+
+	"twofold/nfs/pace"
+	"twofold/replica/vfs"
 )
 
 // Limits of a Cache.
@@ -207,10 +208,7 @@ func (c *Cache) run(uid uint32) ([]uint32, error) {
 
 // complain logs that a look-up failed, not too often.
 func (c *Cache) complain(uid uint32, err error) {
-	if c.ctx.Err() != nil {
-		return
-	}
-	c.pace.Do(func() {
+	if c.ctx.Err() == nil && pace.Due(&c.pace) {
 		c.log.Warn("the groups of a user cannot be looked up: those known before are used, or those of the call", "uid", uid, "err", err)
-	})
+	}
 }

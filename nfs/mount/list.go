@@ -5,9 +5,10 @@ import (
 	"log/slog"
 	"time"
 
-	"twofold/replica/vfs"
-
 	"golang.org/x/time/rate"
+
+	"twofold/nfs/pace"
+	"twofold/replica/vfs"
 )
 
 // Limits of the work on the list of mounts, which goes on in the background.
@@ -51,8 +52,8 @@ func (r *recorder) run(ctx context.Context) {
 			cctx, cancel := context.WithTimeout(ctx, changeTime)
 			err := change(cctx)
 			cancel()
-			if err != nil && ctx.Err() == nil {
-				r.pace.Do(func() { r.log.Warn("the list of mounts, which showmount shows, misses a change", "err", err) })
+			if err != nil && ctx.Err() == nil && pace.Due(&r.pace) {
+				r.log.Warn("the list of mounts, which showmount shows, misses a change", "err", err)
 			}
 		}
 	}
@@ -72,9 +73,9 @@ func (r *recorder) put(change func(context.Context) error) {
 	select {
 	case r.queue <- change:
 	default:
-		r.pace.Do(func() {
+		if pace.Due(&r.pace) {
 			r.log.Warn("the list of mounts, which showmount shows, misses changes: too many at once", "limit", maxQueue)
-		})
+		}
 	}
 }
 

@@ -6,13 +6,14 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"twofold/nfs/export"
 	"twofold/nfs/gonfs"
+	"twofold/nfs/pace"
 	"twofold/nfs/rpc"
 	"twofold/nfs/xdr"
 	"twofold/replica/vfs"
-
-	"golang.org/x/time/rate"
 )
 
 // Procedures (RFC 1813 section 5.2).
@@ -110,10 +111,8 @@ func (p *Program) mnt(ctx context.Context, call *rpc.Call, w *xdr.Writer) error 
 	if status == 0 {
 		p.mounts.add(entry(call, path))
 		p.log.Debug("mounted", "client", call.Client, "path", path)
-	} else {
-		p.refused.Do(func() {
-			p.log.Warn("mount refused", "client", call.Client, "path", path, "mountstat", uint32(status))
-		})
+	} else if pace.Due(&p.refused) {
+		p.log.Warn("mount refused", "client", call.Client, "path", path, "mountstat", uint32(status))
 	}
 	w.B = append(w.B, res...)
 	return nil
@@ -142,7 +141,9 @@ func (p *Program) umnt(ctx context.Context, call *rpc.Call, w *xdr.Writer) error
 func (p *Program) dump(ctx context.Context, w *xdr.Writer) error {
 	mounts, err := p.mounts.all(ctx)
 	if err != nil {
-		p.failed.Do(func() { p.log.Warn("the list of mounts cannot be read", "err", err) })
+		if pace.Due(&p.failed) {
+			p.log.Warn("the list of mounts cannot be read", "err", err)
+		}
 		return rpc.ErrSystem
 	}
 	appendMounts(w, mounts)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"twofold/nfs/pace"
 	"twofold/nfs/rpc"
 )
 
@@ -19,7 +20,7 @@ const logInterval = time.Second
 type limitedLog struct {
 	logger     *slog.Logger
 	pace       rate.Sometimes
-	suppressed atomic.Int64 // lines not written since the last one
+	suppressed atomic.Uint64 // lines not written since the last one
 }
 
 func (l *limitedLog) error(msg, proc string, call *rpc.Call, err error) {
@@ -31,9 +32,10 @@ func (l *limitedLog) warn(msg, proc string, call *rpc.Call, err error) {
 }
 
 func (l *limitedLog) write(level slog.Level, msg, proc string, call *rpc.Call, err error) {
-	l.suppressed.Add(1)
-	l.pace.Do(func() {
-		l.logger.Log(context.Background(), level, msg, "proc", proc, "xid", call.XID,
-			"client", call.Client, "err", err, "suppressed", l.suppressed.Swap(0)-1)
-	})
+	if !pace.Due(&l.pace) {
+		l.suppressed.Add(1)
+		return
+	}
+	l.logger.Log(context.Background(), level, msg, "proc", proc, "xid", call.XID,
+		"client", call.Client, "err", err, "suppressed", l.suppressed.Swap(0))
 }

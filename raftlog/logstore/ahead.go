@@ -50,7 +50,7 @@ func (s *Store) Begin(logs []*raft.Log) error {
 		a.moved.Wait()
 	}
 	if s.mu.failed != nil {
-		return fmt.Errorf("%w: %w", ErrFailed, s.mu.failed)
+		return failedBefore(s.mu.failed)
 	}
 	a.bytes += s.addLocked(logs)
 	a.entries = append(a.entries, logs...)
@@ -151,7 +151,7 @@ func (s *Store) AwaitDurable(index uint64) error {
 	defer s.mu.Unlock()
 	for s.durableLocked() < index {
 		if s.mu.failed != nil {
-			return fmt.Errorf("%w: %w", ErrFailed, s.mu.failed)
+			return failedBefore(s.mu.failed)
 		}
 		s.mu.ahead.moved.Wait()
 	}

@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"fmt"
 	"math"
 )
 
@@ -30,7 +29,7 @@ func (s *Store) compact(hi uint64) error {
 	empty := len(s.mu.table.sizes) == 0
 	s.mu.Unlock()
 	if failed != nil {
-		return fmt.Errorf("%w: %w", ErrFailed, failed)
+		return failedBefore(failed)
 	}
 	if empty {
 		return nil

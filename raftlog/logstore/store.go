@@ -211,7 +211,7 @@ func (s *Store) checkAppend(logs []*raft.Log) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.failed != nil {
-		return fmt.Errorf("%w: %w", ErrFailed, s.mu.failed)
+		return failedBefore(s.mu.failed)
 	}
 	next := s.mu.table.last() + 1
 	if next == 1 {
@@ -225,6 +225,9 @@ func (s *Store) checkAppend(logs []*raft.Log) error {
 	}
 	return nil
 }
+
+// failedBefore is the error of whoever comes after the write that failed with err.
+func failedBefore(err error) error { return fmt.Errorf("%w: %w", ErrFailed, err) }
 
 // fail makes the first error of a write the last word.
 func (s *Store) fail(err error) error {
@@ -257,7 +260,7 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	s.mu.Unlock()
 	switch {
 	case failed != nil:
-		return fmt.Errorf("%w: %w", ErrFailed, failed)
+		return failedBefore(failed)
 	case last == 0 || lo > hi || lo > last || hi < first:
 		return nil
 	case hi >= last:
@@ -312,7 +315,7 @@ func (s *Store) Reset(to uint64) error {
 	s.mu.Unlock()
 	switch {
 	case failed != nil:
-		return fmt.Errorf("%w: %w", ErrFailed, failed)
+		return failedBefore(failed)
 	case last == 0:
 		return nil
 	case last >= to:

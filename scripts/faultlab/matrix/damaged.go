@@ -104,12 +104,7 @@ func (t *trial) spoil() (err error) {
 }
 
 // victim is the node whose files are damaged.
-func (t *trial) victim() lab.Node {
-	if t.Row.Victim == Witness {
-		return lab.W
-	}
-	return lab.Node(t.gateway[t.Row.Victim])
-}
+func (t *trial) victim() lab.Node { return placed(lab.Node(t.gateway[Leader]))[t.Row.Victim] }
 
 // mended waits until the victim has found the damage, and is whole again. A table is damaged where nobody reads until now.
 func (t *trial) mended(ctx context.Context) {

@@ -84,9 +84,13 @@ func (n *Node) handTo(ctx context.Context, to string) error {
 	if !n.leads(t) {
 		return ErrNotLeader
 	}
+	// A new leader can be asked for its followers' logs before the first entry of its
+	// term is in its own. A target without that entry would not get this node's vote.
 	last := func() bool {
 		index, _ := n.leases.acked(to, t)
-		return len(n.slots) == 0 && uint64(index) >= n.raft.LastIndex()
+		end := n.raft.LastIndex()
+		term, _ := n.store.Term(end)
+		return len(n.slots) == 0 && Term(term) == t && uint64(index) >= end
 	}
 	if err := n.await(ctx, t, last); err != nil {
 		return fmt.Errorf("it does not get the end of the log: %w", err)

@@ -29,8 +29,10 @@ const (
 	// lockTimeout is how long a second process waits for the first one's file
 	// lock before it gives up with an error.
 	lockTimeout = time.Second
-	// cacheEntries and cacheBytes bound the cache of the log's tail.
-	cacheEntries = 128
+	// cacheEntries and cacheBytes bound the cache of the log's tail. It holds the
+	// largest message of a leader, whose entries a follower reads once more when they
+	// are committed, and what gathers for a witness.
+	cacheEntries = 2048
 	cacheBytes   = 8 << 20
 )
 

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -247,9 +248,10 @@ func readSegment(fsys FS, dir string, info types.SegmentInfo) (b []byte, err err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	b, err = io.ReadAll(io.NewSectionReader(f, 0, maxSegmentRead+1))
-	if len(b) > maxSegmentRead {
+	buf := bytes.NewBuffer(make([]byte, 0, min(info.SizeLimit, maxSegmentRead)+bytes.MinRead))
+	_, err = buf.ReadFrom(io.NewSectionReader(f, 0, maxSegmentRead+1))
+	if buf.Len() > maxSegmentRead {
 		return nil, fmt.Errorf("segment %s is larger than %d bytes", segment.FileName(info), maxSegmentRead)
 	}
-	return b, err
+	return buf.Bytes(), err
 }

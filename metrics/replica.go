@@ -117,7 +117,7 @@ func NewReplica(reg prometheus.Registerer) (*Replica, error) {
 		}),
 		applyDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "twofold_replica_apply_duration_seconds",
-			Help:    "Time to apply one committed batch to the state.",
+			Help:    "Time to apply committed batches to the state: one, or several that waited.",
 			Buckets: diskBuckets,
 		}),
 		forwarded: counter("twofold_replica_forwarded_total", "Operations sent on to the leader."),
@@ -160,7 +160,7 @@ func (m *Replica) ObserveBatch(ops, bytes int, d time.Duration) {
 	m.batchDuration.Observe(d.Seconds())
 }
 
-// ObserveApply notes that one committed batch was applied.
+// ObserveApply notes that one committed batch, or several in one step, were applied.
 func (m *Replica) ObserveApply(d time.Duration) {
 	if m != nil {
 		m.applyDuration.Observe(d.Seconds())

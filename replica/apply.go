@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"twofold/raftlog"
+	"twofold/replica/state"
 	"twofold/replica/vfs"
 )
 
@@ -73,11 +74,9 @@ func (s *Store) runApply() {
 	for {
 		select {
 		case entries := <-s.committed:
-			for _, e := range entries {
-				if err := s.applyEntry(e); err != nil {
-					s.breakDown(fmt.Errorf("replica: apply of entry %d: %w", e.Index, err))
-					return
-				}
+			if err := s.applyEntries(entries); err != nil {
+				s.breakDown(fmt.Errorf("replica: %w", err))
+				return
 			}
 		case f := <-s.installs:
 			f()
@@ -136,67 +135,74 @@ func (s *Store) breakDown(err error) {
 	})
 }
 
-// applyEntry applies one entry, answers who waits for its changes, and moves
-// the applied index on.
-func (s *Store) applyEntry(e raftlog.Entry) error {
-	s.seen = max(s.seen, uint64(e.Index))
-	if s.quarantined() {
-		s.follow(e)
-		return nil // the log keeps it
+// applyEntries applies entries, several in one step where several wait.
+func (s *Store) applyEntries(entries []raftlog.Entry) error {
+	for len(entries) > 0 {
+		if s.quarantined() {
+			s.passBy(entries)
+			return nil
+		}
+		n, err := s.applyNext(entries)
+		switch {
+		case err != nil && s.damaged(err):
+			s.passBy(entries[:n])
+		case err != nil:
+			return err
+		}
+		s.seen = max(s.seen, uint64(entries[n-1].Index))
+		entries = entries[n:]
 	}
-	if e.Index <= s.applied.load() {
-		return nil // a state that was brought has it
-	}
-	err := s.applyData(e)
-	if err != nil && s.damaged(err) {
-		return nil
-	}
-	return err
+	return nil
 }
 
-// applyData applies an entry to the state.
-func (s *Store) applyData(e raftlog.Entry) error {
-	start := time.Now()
-	if e.Data == nil {
-		return s.pass(e)
+// passBy leaves entries to the log, which keeps them for the state that comes.
+func (s *Store) passBy(entries []raftlog.Entry) {
+	for _, e := range entries {
+		s.seen = max(s.seen, uint64(e.Index))
+		s.follow(e)
 	}
-	term, cmds, err := decodeEntry(e.Data)
-	if err != nil {
-		return err
+}
+
+// applyNext applies the first of entries in one step, moves the applied index on, and
+// answers who waits for their changes. It returns how many it took, also with an
+// error.
+func (s *Store) applyNext(entries []raftlog.Entry) (n int, err error) {
+	start, g := time.Now(), &s.group
+	n, err = g.fill(entries, s.applied.load())
+	if err != nil || len(g.entries) == 0 {
+		return n, err
 	}
-	if term != uint64(e.Term) {
-		// The proposer lost its leadership and won it again before Raft took
-		// the entry. Its callers may have been told that it never happened.
-		for i := range cmds {
-			s.waiters.end(cmds[i].Origin, term, fateDropped)
-		}
-		return s.pass(e)
+	if err := s.state.ApplyAll(g.entries); err != nil {
+		return n, err
 	}
-	results, err := s.state.Apply(uint64(e.Index), uint64(e.Term), cmds)
-	if err != nil {
-		return err
+	for i := range g.entries {
+		e := &g.entries[i]
+		s.noteIntegrity(raftlog.Index(e.Index), raftlog.Term(e.Term), e.Commands)
 	}
-	s.noteIntegrity(e.Index, e.Term, cmds)
 	if !s.replaying { // until it is over the leader's tables are in use
 		s.refreshClients()
 	}
-	s.applied.advance(e.Index)
-	for i := range results {
-		s.waiters.applied(cmds[i].Origin, &results[i])
+	s.applied.advance(raftlog.Index(g.entries[len(g.entries)-1].Index))
+	for i := range g.entries {
+		s.answer(&g.entries[i], &g.handed[i])
 	}
-	s.endOlder(e.Term)
 	s.metrics.ObserveApply(time.Since(start))
-	return nil
+	return n, nil
 }
 
-// pass moves the applied index over an entry that changes nothing.
-func (s *Store) pass(e raftlog.Entry) error {
-	if err := s.state.Advance(uint64(e.Index), uint64(e.Term)); err != nil {
-		return err
+// answer tells who waits for changes of an entry what became of them.
+func (s *Store) answer(e *state.Entry, h *handed) {
+	if h.dropped(e) {
+		// The proposer lost its leadership and won it again before Raft took
+		// the entry. Its callers may have been told that it never happened.
+		for i := range h.cmds {
+			s.waiters.end(h.cmds[i].Origin, h.term, fateDropped)
+		}
 	}
-	s.applied.advance(e.Index)
-	s.endOlder(e.Term)
-	return nil
+	for i := range e.Results {
+		s.waiters.applied(e.Commands[i].Origin, &e.Results[i])
+	}
+	s.endOlder(raftlog.Term(e.Term))
 }
 
 // endOlder settles the changes that were handed over in terms before t, now

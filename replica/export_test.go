@@ -9,18 +9,14 @@ import (
 // ApplyAltered applies an entry to a state as a Store does, after its commands were
 // changed.
 func ApplyAltered(st *state.State, e raftlog.Entry, alter func(*command.Command)) error {
-	term, cmds, err := decodeEntry(e.Data)
-	if e.Data == nil || err == nil && term != uint64(e.Term) {
-		return st.Advance(uint64(e.Index), uint64(e.Term))
-	}
+	se, _, err := decodeForState(e)
 	if err != nil {
 		return err
 	}
-	for i := range cmds {
-		alter(&cmds[i])
+	for i := range se.Commands {
+		alter(&se.Commands[i])
 	}
-	_, err = st.Apply(uint64(e.Index), uint64(e.Term), cmds)
-	return err
+	return st.ApplyAll([]state.Entry{se})
 }
 
 // Delivered returns the index of the last entry that the log has delivered.

@@ -327,10 +327,7 @@ func (s *Store) replayLog() error {
 	s.failpoint(StepReplay)
 	var broken error
 	err := s.log.Entries(from, to, func(e raftlog.Entry) error {
-		if e.Index <= s.applied.load() {
-			return nil
-		}
-		broken = s.applyData(e)
+		_, broken = s.applyNext([]raftlog.Entry{e})
 		return broken
 	})
 	switch {

@@ -127,18 +127,11 @@ func (s *Store) replayOn(st *state.State, to raftlog.Index) (state.Digest, error
 	return digest, err
 }
 
-// applyTo applies one entry as Store.applyEntry does, and answers nobody.
+// applyTo applies one entry to a copy, and answers nobody.
 func applyTo(st *state.State, e raftlog.Entry) error {
-	if e.Data == nil {
-		return st.Advance(uint64(e.Index), uint64(e.Term))
-	}
-	term, cmds, err := decodeEntry(e.Data)
+	se, _, err := decodeForState(e)
 	if err != nil {
 		return err
 	}
-	if term != uint64(e.Term) {
-		return st.Advance(uint64(e.Index), uint64(e.Term))
-	}
-	_, err = st.Apply(uint64(e.Index), uint64(e.Term), cmds)
-	return err
+	return st.ApplyAll([]state.Entry{se})
 }

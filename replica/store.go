@@ -56,6 +56,7 @@ type Store struct {
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
 	seen        uint64       // the last entry that it was given
+	group       group        // what it applies now
 	replaying   bool         // it applies the log to a state that replaced a damaged one
 	replayBegun atomic.Bool  // the same, for others
 

@@ -3,8 +3,6 @@ package state
 import (
 	"fmt"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"twofold/replica/command"
 	"twofold/replica/duplicate"
 	"twofold/replica/vfs"
@@ -20,58 +18,64 @@ type call struct {
 	noWrite bool // and no WRITE at all
 }
 
-// Apply applies the commands of one log entry as one atomic step and returns a
-// result for each. An entry at or below the applied index is skipped: nil, nil.
-// An error is a matter of integrity; the state is then as before the entry, and
-// every later call gets the same error.
-func (s *State) Apply(index, term uint64, cmds []command.Command) ([]vfs.Result, error) {
-	if skip, err := s.mayApply(index); skip || err != nil {
-		return nil, err
-	}
-	t := s.txn
-	t.begin(term)
-	results := make([]vfs.Result, len(cmds))
-	for i := range cmds {
-		results[i] = t.apply(&cmds[i])
-	}
-	if err := t.commit(index, term); err != nil {
-		s.broken = fmt.Errorf("state.Apply: entry %d: %w", index, asCorrupt(err))
-		return nil, s.broken
-	}
-	return results, nil
+// Entry is one log entry. One without commands moves the applied index on.
+type Entry struct {
+	Index, Term uint64
+	Commands    []command.Command
+	Results     []vfs.Result // one for each command, once the entry is applied
 }
 
-// Advance moves the applied index over an entry without commands.
-func (s *State) Advance(index, term uint64) error {
-	if skip, err := s.mayApply(index); skip || err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.closed {
-		return vfs.ErrShutdown
-	}
-	b := s.db.NewBatch()
-	defer b.Close() // A batch of one small record has nothing to lose.
-	v := appendApplied(nil, index, term, s.mu.total, s.mu.buckets[superBucket])
-	if err := b.Set(localKey(nil, localApplied), v, nil); err != nil {
-		return err
-	}
-	if err := s.db.Apply(b, pebble.NoSync); err != nil {
-		s.broken = fmt.Errorf("state.Advance: entry %d: %w", index, asCorrupt(err))
+// Apply applies the commands of one log entry as one atomic step and returns a
+// result for each. See ApplyAll.
+func (s *State) Apply(index, term uint64, cmds []command.Command) ([]vfs.Result, error) {
+	e := []Entry{{Index: index, Term: term, Commands: cmds}}
+	err := s.ApplyAll(e)
+	return e[0].Results, err
+}
+
+// ApplyAll applies log entries, in their order, as one atomic step, and fills in their
+// results. It comes to the same as one entry after the other, and is cheaper where they
+// change the same records. Entries at or below the applied index are skipped: they get
+// no results. An error is a matter of integrity; the state is then as before the first
+// entry, there are no results, and every later call gets the same error.
+func (s *State) ApplyAll(entries []Entry) error {
+	if s.broken != nil {
 		return s.broken
 	}
-	s.mu.applied, s.mu.term = index, term
+	applied, _ := s.Applied() // The apply goroutine alone changes it.
+	for len(entries) > 0 && entries[0].Index <= applied {
+		entries = entries[1:]
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	t := s.txn
+	t.begin()
+	for i := range entries {
+		t.applyEntry(&entries[i])
+	}
+	last := &entries[len(entries)-1]
+	if err := t.commit(last.Index, last.Term); err != nil {
+		s.broken = fmt.Errorf("state.Apply: entries %d to %d: %w", entries[0].Index, last.Index, asCorrupt(err))
+		for i := range entries {
+			entries[i].Results = nil
+		}
+		return s.broken
+	}
 	return nil
 }
 
-// mayApply is asked by the apply goroutine, which alone changes the index.
-func (s *State) mayApply(index uint64) (skip bool, err error) {
-	if s.broken != nil {
-		return false, s.broken
+// applyEntry runs the commands of one entry.
+func (t *txn) applyEntry(e *Entry) {
+	t.term = e.Term
+	e.Results = make([]vfs.Result, len(e.Commands))
+	for i := range e.Commands {
+		e.Results[i] = t.apply(&e.Commands[i])
 	}
-	applied, _ := s.Applied()
-	return index <= applied, nil
+	t.evictAnswers()
+	if !t.super.formatted() {
+		t.super = super{} // nothing of it is stored, so nothing may be remembered
+	}
 }
 
 // apply runs one command. Time moves on with each, whatever its verdict.

@@ -192,7 +192,7 @@ func (t *txn) shrink(n *node, size uint64) {
 	t.addUsed(n, -cutBytes)
 }
 
-// dropBlocks forgets the blocks from first on, written in this entry or before.
+// dropBlocks forgets the blocks from first on, written in this txn or before.
 func (n *node) dropBlocks(first uint64) {
 	kept := n.order[:0]
 	for _, number := range n.order {

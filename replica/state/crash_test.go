@@ -24,7 +24,7 @@ func history(h *harness, rng *rand.Rand) func() {
 		if rng.IntN(10) == 0 {
 			h.index++ // An entry that is not ours.
 			h.log = append(h.log, nil)
-			if err := h.s.Advance(h.index, 1); err != nil {
+			if _, err := h.s.Apply(h.index, 1, nil); err != nil {
 				h.t.Fatal(err)
 			}
 		}
@@ -80,7 +80,7 @@ func replayFrom(t *testing.T, s *state.State, log [][]byte) {
 	}
 	for i := index; i < uint64(len(log)); i++ {
 		if log[i] == nil {
-			if err := s.Advance(i+1, 1); err != nil {
+			if _, err := s.Apply(i+1, 1, nil); err != nil {
 				t.Fatal(err)
 			}
 			continue
@@ -196,7 +196,7 @@ func TestApply_SkipsOldEntries(t *testing.T) {
 		if rs != nil || err != nil {
 			t.Errorf("entry %d again: %v, %v", index, rs, err)
 		}
-		if err := h.s.Advance(index, 9); err != nil {
+		if _, err := h.s.Apply(index, 9, nil); err != nil {
 			t.Error(err)
 		}
 	}

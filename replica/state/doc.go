@@ -14,11 +14,11 @@
 //
 // The result of [State.Apply] and every replicated record depend on the
 // commands alone: not on when the store was flushed or restarted, nor on what
-// was cached. Time comes from the commands and never stands still: each command
+// was cached, nor on how many entries were applied at once. Time comes from the commands and never stands still: each command
 // is later than the one before, so every change moves the ctime.
 //
-// A log entry is applied in one batch together with its index, without a
-// write-ahead log: the Raft log is that. After a crash the store is as it was
+// One log entry or several are applied in one batch together with the index of the
+// last, without a write-ahead log: the Raft log is that. After a crash the store is as it was
 // at some entry at or above [State.Durable], and the log from there on leads
 // to the same state again.
 //
@@ -52,7 +52,7 @@
 //
 // A digest of all replicated records runs along (rule M5 of the design): a sum
 // that does not depend on their order, kept for each of [DigestBuckets] buckets.
-// Apply writes the sums in the batch of the entry that changes them, so they are
+// Apply writes the sums in the batch of the entries that change them, so they are
 // of the same moment as the records whatever crashes. [State.RunningDigest] and
 // [State.BucketDigests] read nothing; [State.ScanDigest] computes the sums anew
 // from the records, and finds what is not as apply wrote it. What leaves the
@@ -73,8 +73,8 @@
 //
 // # Concurrency
 //
-// One goroutine, the caller's, calls Apply and Advance. It computes an entry's
-// effects without a lock, over the committed state (txn), and holds the write
+// One goroutine, the caller's, calls Apply and ApplyAll. They compute the
+// effects without a lock, over the committed state (txn), and hold the write
 // lock for the commit into memory and into the inode cache. Readers hold the
 // read lock for one read, so that what they get is of one moment. Flush and
 // ScanDigest take as long as the disk needs and hold the lock only at their

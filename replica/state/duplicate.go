@@ -92,7 +92,7 @@ func (s *State) Follow(term uint64, cmds []command.Command) {
 	s.setTimes()
 }
 
-// answers are the records that one entry makes.
+// answers are the records that one txn makes.
 type answers struct {
 	first   uint64 // sequence number of the first
 	results []vfs.Result
@@ -160,8 +160,8 @@ func (t *txn) remember(id vfs.CallID, res vfs.Result) {
 // answerBytes is what a record with a value of n bytes counts.
 func answerBytes(n int) uint32 { return uint32(answerKeyLen + n + duplicate.Overhead) }
 
-// fillAnswers writes the records of this entry, and deletes those that leave
-// at its end.
+// fillAnswers writes the records that were made, and deletes those that leave: some
+// may do both.
 func (t *txn) fillAnswers(b *pebble.Batch) error {
 	a, start := &t.answers, 0
 	for i, end := range a.ends {
@@ -172,8 +172,6 @@ func (t *txn) fillAnswers(b *pebble.Batch) error {
 		}
 		start = end
 	}
-	calls := t.s.calls
-	a.gone, a.forced = calls.Evict(t.super.age, t.super.answerLimit, a.gone)
 	for i := range a.gone {
 		t.keyBuf = answerKey(t.keyBuf[:0], t.super.ID, a.gone[i].Seq)
 		t.sums.sub(bucketOf(t.keyBuf), a.gone[i].Sum)
@@ -181,8 +179,19 @@ func (t *txn) fillAnswers(b *pebble.Batch) error {
 			return err
 		}
 	}
-	t.super.answers, t.super.answerBytes = uint64(calls.Len()), calls.Bytes()
+	t.super.answers, t.super.answerBytes = uint64(t.s.calls.Len()), t.s.calls.Bytes()
 	return nil
+}
+
+// evictAnswers lets go, at the end of an entry, what the rule says. It does so for each
+// entry, so that what is remembered does not depend on how many are applied at once.
+func (t *txn) evictAnswers() {
+	a := &t.answers
+	if t.err != nil {
+		return
+	}
+	gone, forced := t.s.calls.Evict(t.super.age, t.super.answerLimit, a.gone)
+	a.gone, a.forced = gone, a.forced+forced
 }
 
 // setLimits changes what bounds the state. What is over the new limit leaves

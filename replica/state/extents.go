@@ -35,7 +35,7 @@ func decodeExtent(key, b []byte) (extent, error) {
 	return extent{bytes: be.Uint64(b), sum: Digest(b[8:])}, nil
 }
 
-// dataChange writes what one entry does to the data of one file: its blocks, its
+// dataChange writes what one txn does to the data of one file: its blocks, its
 // extents, and what the digest makes of them.
 type dataChange struct {
 	*txn
@@ -259,7 +259,7 @@ func (t *txn) fillBlocks(b *pebble.Batch, n *node) error {
 	return c.close()
 }
 
-// storedBytes adds up the stored blocks in [first, end) that this entry did not
+// storedBytes adds up the stored blocks in [first, end) that this txn did not
 // write: by their extents, where those lie between the two.
 func (t *txn) storedBytes(n *node, first, end uint64) (sum uint64, err error) {
 	c := dataChange{txn: t, n: n}

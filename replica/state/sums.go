@@ -90,8 +90,8 @@ type sums struct {
 	// changes are in the order of the buckets' first change, so that batches
 	// are alike.
 	changes []bucketChange
-	total   Digest // after the entry
-	super   Digest // the volume's record, after the entry
+	total   Digest // after the txn
+	super   Digest // the volume's record, after the txn
 }
 
 type bucketChange struct {
@@ -135,7 +135,7 @@ func (t *txn) addRecord(key, value []byte) { t.sums.add(bucketOf(key), recordSum
 // subRecord takes back what addRecord counted for what the store has now.
 func (t *txn) subRecord(key, value []byte) { t.sums.sub(bucketOf(key), recordSum(key, value)) }
 
-// fillSums writes the digests of the buckets that this entry changes, and the
+// fillSums writes the digests of the buckets that this txn changes, and the
 // record of what is applied.
 func (t *txn) fillSums(b *pebble.Batch, index, term uint64) error {
 	now := &t.s.mu // The apply goroutine is the only one to change it.

@@ -48,7 +48,7 @@ func (c *call) setExports(op *command.SetExports) vfs.Result {
 	return vfs.Result{}
 }
 
-// exportTable is the table as this entry has made it so far.
+// exportTable is the table as this txn has made it so far.
 func (t *txn) exportTable() *vfs.ExportTable {
 	if t.tables.exports != nil {
 		return t.tables.exports

@@ -56,7 +56,7 @@ func (c *call) dropMember(o *command.DropMember) {
 	c.tables.memberWrites = append(c.tables.memberWrites, memberWrite{gone, true})
 }
 
-// members returns the records as this entry has them so far, to be changed.
+// members returns the records as this txn has them so far, to be changed.
 func (c *call) members() []vfs.Member {
 	if len(c.tables.memberWrites) > 0 {
 		return c.tables.members

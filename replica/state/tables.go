@@ -27,7 +27,7 @@ type tableChanges struct {
 	memberWrites []memberWrite
 	mountWrites  []mountWrite
 
-	// written has the records of these tables that this entry has written, by
+	// written has the records of these tables that this txn has written, by
 	// key; nil is one that it deleted.
 	written map[string][]byte
 }
@@ -82,7 +82,7 @@ func (c *call) changeTable(op any) (r vfs.Result, ok bool) {
 	}
 }
 
-// fillTables writes the changes of this entry.
+// fillTables writes the changes of this txn.
 func (t *txn) fillTables(b *pebble.Batch) error {
 	if err := t.fillExports(b); err != nil {
 		return err

@@ -8,24 +8,24 @@ import (
 	"twofold/replica/vfs"
 )
 
-// txn holds the effects of one log entry until they are committed as one
+// txn holds the effects of one or more log entries until they are committed as one
 // batch. It lies over the store: what a command changed, the next one sees.
-// Records that several commands of an entry change are written once.
+// Records that several commands change are written once.
 //
-// Its error is sticky. After it is set, look-ups find nothing and the entry is
-// not committed; handlers need not check it.
+// Its error is sticky. After it is set, look-ups find nothing and nothing is
+// committed; handlers need not check it.
 type txn struct {
 	s   *State
 	err error
 
-	term    uint64 // of the entry
+	term    uint64 // of the entry whose commands run
 	super   super
 	nodes   map[vfs.Ino]*node
 	order   []*node // nodes in the order of first use, so that batches are alike
 	entries map[entryName]*entry
 	inOrder []*entry
 
-	answers answers // of this entry
+	answers answers // of this txn
 
 	tables tableChanges
 	sums   sums
@@ -40,14 +40,14 @@ type node struct {
 
 	owned   bool // *inode is a private copy
 	changed bool // the record must be written
-	gone    bool // the last name went in this entry
+	gone    bool // the last name went in this txn
 
 	stored *inode // as it is in the store; nil if it is not
 
-	// blocks has what this entry wrote. A slice in it is never changed.
+	// blocks has what this txn wrote. A slice in it is never changed.
 	blocks map[uint64][]byte
 	order  []uint64
-	// replaced has what this entry has seen of stored blocks.
+	// replaced has what this txn has seen of stored blocks.
 	replaced map[uint64]extent
 	// cut is the number of the first block whose stored value is void.
 	cut uint64
@@ -75,13 +75,13 @@ func newTxn(s *State) *txn {
 	}
 }
 
-// begin empties t for the next entry.
-func (t *txn) begin(term uint64) {
+// begin empties t for the next entries.
+func (t *txn) begin() {
 	clear(t.nodes)
 	clear(t.entries)
 	clear(t.order)
 	clear(t.inOrder)
-	t.term, t.tables = term, tableChanges{}
+	t.tables = tableChanges{}
 	t.order, t.inOrder, t.err = t.order[:0], t.inOrder[:0], nil
 	t.super = t.s.mu.super // The apply goroutine is the only one to change it.
 	t.answers.begin(t.super.nextAnswer)
@@ -220,7 +220,6 @@ func (t *txn) fill(b *pebble.Batch, index, term uint64) error {
 
 func (t *txn) fillSuper(b *pebble.Batch) error {
 	if !t.super.formatted() {
-		t.super = super{} // nothing of it is stored, so nothing may be remembered
 		t.sums.super = Digest{}
 		return nil
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"twofold/nfs/client"
 )
 
@@ -27,6 +29,7 @@ type load struct {
 	workers []*worker
 	done    [2]atomic.Int64 // answered changes at each node
 	out     [2]atomic.Int64 // changes that wait for their answer now
+	pace    *rate.Limiter   // of all workers together; without a limit at first
 
 	stop    atomic.Bool
 	running sync.WaitGroup
@@ -35,14 +38,14 @@ type load struct {
 // newLoad makes the workers and their directories.
 func newLoad(t *testing.T, c *procCluster) *load {
 	t.Helper()
-	l := &load{t: t, addrs: c.nfsAddrs()}
+	l := &load{t: t, addrs: c.nfsAddrs(), pace: rate.NewLimiter(rate.Inf, 1)}
 	seed := rand.Uint64()
 	t.Logf("the workers' seed is %d", seed)
 	conn, root := session(t, l.addrs[0])
 	for i := range 2 * workersPerNode {
 		w := &worker{
 			dirName: fmt.Sprintf("w%d", i), rng: rand.New(rand.NewPCG(seed, uint64(i))),
-			present: map[string]*workFile{}, done: &l.done, out: &l.out, broken: make(chan struct{}),
+			present: map[string]*workFile{}, done: &l.done, out: &l.out, pace: l.pace, broken: make(chan struct{}),
 			caller: newCaller(l.addrs, i%2, habit(i/2%3)),
 		}
 		res, err := conn.Mkdir(context.Background(), root, w.dirName, client.SetAttr{Mode: client.Ptr(uint32(0o755))})

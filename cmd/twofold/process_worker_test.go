@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"twofold/nfs/client"
 	"twofold/replica/vfs"
 )
@@ -47,6 +49,7 @@ type worker struct {
 	peekNode int
 	done     *[2]atomic.Int64 // answered changes at each node, of all workers
 	out      *[2]atomic.Int64 // changes that wait for their answer now, of all workers
+	pace     *rate.Limiter    // of all workers together
 	err      error            // what was wrong; the worker has stopped
 	broken   chan struct{}    // closed after err was set
 }
@@ -76,6 +79,7 @@ func content(name string, version, n int) []byte {
 // run works until stop, or until something is wrong.
 func (w *worker) run(stop *atomic.Bool) {
 	for n := 0; n < maxRoundCalls && !stop.Load() && w.err == nil; n++ {
+		_ = w.pace.Wait(context.Background()) // its burst is one
 		err := w.step()
 		if err != nil && !errors.Is(err, errLeft) {
 			w.err = fmt.Errorf("%s: %w", w.dirName, err)

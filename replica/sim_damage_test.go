@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"twofold/raftlog"
@@ -190,14 +191,20 @@ func (s *sim) transfer() {
 		}
 		to, held := []string{"a", "b"}[s.rng.IntN(2)], others(name)[s.rng.IntN(2)]
 		hold := s.rng.IntN(2) == 0
+		var holds sync.WaitGroup
 		if hold {
-			time.AfterFunc(time.Duration(s.rng.IntN(5000))*time.Microsecond, func() { s.net.Hold(name, held, raftlog.StreamRaft) })
+			after := time.Duration(s.rng.IntN(5000)) * time.Microsecond
+			holds.Go(func() {
+				time.Sleep(after)
+				s.net.Hold(name, held, raftlog.StreamRaft)
+			})
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		_ = n.TransferLeadership(ctx, to) // It may well fail.
 		cancel()
 		if hold {
 			s.lasts(400)
+			holds.Wait() // A transfer may be over sooner: a hold after the release would last for ever.
 			s.net.Release(name, held, raftlog.StreamRaft)
 		}
 	}

@@ -37,7 +37,10 @@ func (s *Server) sweep() {
 	s.mu.Unlock()
 
 	epoch, connCalls, connBytes := s.guard.epoch.Load(), 0, 0
-	hung, oldest := s.hung(), s.span.Add(1)%callSpans
+	// Calls that begin now are sorted with those of the last tick until all
+	// connections were looked at: they would count as the oldest otherwise.
+	hung, oldest := s.hung(), (s.span.Load()+1)%callSpans
+	defer s.span.Add(1)
 	for _, c := range conns {
 		calls, bytes := c.inFlight.used()
 		connCalls, connBytes = max(connCalls, calls), max(connBytes, bytes)

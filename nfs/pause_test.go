@@ -81,7 +81,7 @@ func TestPause_WhatCounts(t *testing.T) {
 				nc := dial()
 				defer nc.Close()
 				honestCalls(t, nc, 1)
-				time.Sleep(90 * time.Second) // of ticks
+				time.Sleep(90*time.Second + time.Millisecond) // of ticks, and not at one
 				clock.jump(c.mono, c.wall, c.boot)
 				write(t, nc, record(message(9, prog, vers, procEcho, "")))
 				if !c.pause {
@@ -180,6 +180,7 @@ func TestPause_CallsOnTheirWay(t *testing.T) {
 			c.onNow = func() { stopNode(h, c, nc) }
 			c.mu.Unlock()
 			write(t, nc, echo(1))
+			synctest.Wait() // a call beside it would read the clock before it jumps
 		}, 0)
 	})
 	t.Run("a tick before the call notices", func(t *testing.T) {

@@ -44,7 +44,7 @@ func (c *conn) startCall(rec []byte) error {
 		return nil
 	}
 	t.beginReply(replyRoom + c.srv.replySize(t.entry, &t.call))
-	go t.run()
+	c.srv.workers.start(t)
 	return nil
 }
 

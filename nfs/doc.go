@@ -80,10 +80,12 @@
 //	accept loop    Serve        the listener is closed               the listener
 //	house          Serve        the server is closed                 looking at clocks, idle connections
 //	connection     accept loop  its connection and its calls ended   reading from the socket
-//	call           connection   its reply is written or left to      its task
-//	                            another call of the connection
+//	worker         connection   its call's reply is written or left  its task
+//	                            to another call, and enough wait,
+//	                            or the server has ended
 //
-// There is no goroutine for writing. The call that ends while nobody writes
+// A worker whose call is done waits for the next of any connection. There is no
+// goroutine for writing. The call that ends while nobody writes
 // becomes the writer and goes on until no reply is left; calls that end
 // meanwhile leave theirs to it, so that replies gather in one system call.
 //

@@ -86,6 +86,31 @@ func TestLimits_CallsOfOneConnection(t *testing.T) {
 	})
 }
 
+// More calls at once than goroutines that wait for calls, again and again.
+func TestServer_ManyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler()
+		dial, stop := startMem(t, h, nil)
+		defer stop()
+		nc := dial()
+		defer nc.Close()
+		const n = 500
+		replies := send(nc, n, procBlock, "")
+		synctest.Wait()
+		if got := h.blocked.Load(); got != n {
+			t.Errorf("%d calls run of %d", got, n)
+		}
+		close(h.release)
+		for range 3 {
+			if got := <-replies; got != n {
+				t.Fatalf("%d replies of %d", got, n)
+			}
+			replies = send(nc, n, procEcho, "")
+		}
+		<-replies
+	})
+}
+
 func TestLimits_CallsInAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler()

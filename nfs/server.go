@@ -37,6 +37,7 @@ type Server struct {
 	now      atomic.Int64 // time since created, as of the last tick
 	buffers  pool
 	tasks    sync.Pool
+	workers  workers
 
 	ctx    context.Context // parent of every handler's context
 	cancel context.CancelFunc
@@ -179,6 +180,7 @@ func (s *Server) ended() <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		s.wg.Wait()
+		s.workers.close()
 		close(done)
 	}()
 	return done

@@ -34,6 +34,7 @@ type touchedKeys struct {
 func appendEntry(dst []byte, term uint64, t touchedKeys, encs [][]byte) []byte {
 	slices.Sort(t.keys)
 	keys := slices.Compact(t.keys)
+	dst = slices.Grow(dst, entrySize(len(keys), encs))
 	dst = be.AppendUint64(append(dst, entryVersion), term)
 	if t.all || len(keys) > maxEntryKeys {
 		dst = be.AppendUint32(dst, allKeys)
@@ -44,6 +45,15 @@ func appendEntry(dst []byte, term uint64, t touchedKeys, encs [][]byte) []byte {
 		}
 	}
 	return command.AppendBatch(dst, encs)
+}
+
+// entrySize is what an entry takes at most.
+func entrySize(keys int, encs [][]byte) int {
+	total := 0
+	for _, enc := range encs {
+		total += len(enc)
+	}
+	return entryHeader + 8*keys + command.BatchSize(len(encs), total)
 }
 
 // decodeEntry is the inverse of appendEntry, without the keys.

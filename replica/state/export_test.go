@@ -84,6 +84,11 @@ func (s *State) Check() error {
 	if err := c.digests(); err != nil {
 		return err
 	}
+	if err := nameCacheProblem(s.names, func(dir vfs.Ino, name string) (dirent, error) {
+		return s.storedDirent(s.mu.super.ID, dir, name)
+	}); err != nil {
+		return err
+	}
 	return c.inodes()
 }
 
@@ -183,7 +188,7 @@ func (c *checker) record(key, v []byte) error {
 			return err
 		}
 		dir := vfs.Ino(be.Uint64(key[prefixLen:]))
-		d, err := c.s.dirent(id, dir, name)
+		d, err := c.s.storedDirent(id, dir, name)
 		if err != nil {
 			return err
 		}

@@ -28,6 +28,7 @@ func newMachine(t *rapid.T, tb testing.TB) *machine {
 	bs := rapid.SampledFrom([]uint32{512, 4096}).Draw(t, "block size")
 	o := testOptions(pebblevfs.NewMem())
 	o.InodeCache = rapid.SampledFrom([]int{1, 3, 1000}).Draw(t, "inode cache")
+	o.NameCacheBytes = rapid.SampledFrom([]int{1, 600, 1 << 20}).Draw(t, "name cache")
 	m := &machine{h: openOn(tb, o, 0), gens: map[vfs.Ino]uint32{}}
 	format := formatOp(bs)
 	format.RootMode = 0o777
@@ -375,7 +376,7 @@ func TestModel(t *testing.T) {
 func replay(t *rapid.T, tb testing.TB, h *harness) {
 	want := h.digest()
 	o := testOptions(pebblevfs.NewMem())
-	o.InodeCache = 2
+	o.InodeCache, o.NameCacheBytes = 2, 400
 	other := openOn(tb, o, 0)
 	defer other.close()
 	var cmds []command.Command

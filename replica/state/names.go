@@ -27,7 +27,7 @@ func (c *call) lookup(d *node, name string) (*entry, *node, vfs.Kind) {
 	if kind := checkName(name); kind != vfs.OK {
 		return nil, nil, kind
 	}
-	e := c.entry(d.Ino, name)
+	e := c.entry(d, name)
 	if e == nil {
 		return nil, nil, vfs.IO // The txn has failed; no verdict gets out.
 	}

@@ -24,6 +24,9 @@ type Options struct {
 	// InodeCache bounds the inodes kept decoded, about 300 bytes each.
 	// Default 65,536.
 	InodeCache int
+	// NameCacheBytes bounds the directory entries kept decoded, some 200 bytes
+	// each. Default 32 MiB.
+	NameCacheBytes int
 }
 
 func (o Options) withDefaults() Options {
@@ -41,6 +44,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.InodeCache <= 0 {
 		o.InodeCache = 1 << 16
+	}
+	if o.NameCacheBytes <= 0 {
+		o.NameCacheBytes = 32 << 20
 	}
 	return o
 }

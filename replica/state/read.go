@@ -32,8 +32,20 @@ func (s *State) inode(volume uint32, ino vfs.Ino) (*inode, error) {
 	return n, nil
 }
 
-// dirent returns a committed directory entry, or the zero value.
-func (s *State) dirent(volume uint32, dir vfs.Ino, name string) (dirent, error) {
+// dirent returns a committed entry of a directory, or the zero value. Who may call
+// it, inode says.
+func (s *State) dirent(volume uint32, dir *inode, name string) (dirent, error) {
+	if d, ok := s.names.get(dir.Ino, dir.entries, name); ok {
+		return d, nil
+	}
+	d, err := s.storedDirent(volume, dir.Ino, name)
+	if err == nil {
+		s.names.put(dir.Ino, name, d)
+	}
+	return d, err
+}
+
+func (s *State) storedDirent(volume uint32, dir vfs.Ino, name string) (dirent, error) {
 	var buf [entryKeyLen + 64]byte
 	key := direntKey(buf[:0], volume, dir, name)
 	v, closer, err := s.db.Get(key)
@@ -153,7 +165,7 @@ func (v view) lookup(cred vfs.Cred, dir vfs.Ref, name string) (vfs.LookupResult,
 		if r.Kind = checkName(name); r.Kind != vfs.OK {
 			return r, nil
 		}
-		e, err := v.dirent(v.super.ID, d.Ino, name)
+		e, err := v.dirent(v.super.ID, d, name)
 		if err != nil {
 			return r, err
 		}

@@ -14,7 +14,14 @@ func (s *State) Resolve(dir vfs.Ino, name string) (vfs.Ino, error) {
 		return 0, err
 	}
 	defer v.done()
-	e, err := v.dirent(v.super.ID, dir, name)
+	d, err := v.inode(v.super.ID, dir)
+	if err != nil {
+		return 0, fmt.Errorf("state.Resolve: %w", err)
+	}
+	if d == nil || !d.isDir() {
+		return 0, nil
+	}
+	e, err := v.dirent(v.super.ID, d, name)
 	if err != nil {
 		return 0, fmt.Errorf("state.Resolve: %w", err)
 	}

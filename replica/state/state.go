@@ -26,12 +26,13 @@ type State struct {
 	opts  Options
 	db    *pebble.DB
 	cache *lru.Cache[vfs.Ino, *inode] // only of what is committed
-	txn   *txn                        // of the apply goroutine, reused
-	calls *duplicate.Index            // of the apply goroutine: what is remembered
+	names *nameCache
+	txn   *txn             // of the apply goroutine, reused
+	calls *duplicate.Index // of the apply goroutine: what is remembered
 
 	mounts *mountIndex // changed by the apply goroutine
 
-	// mu makes cache, store and the fields below change as one. Apply holds
+	// mu makes caches, store and the fields below change as one. Apply holds
 	// it for the commit of a batch, readers for one read.
 	mu struct {
 		sync.RWMutex
@@ -74,7 +75,7 @@ func Open(dir string, o Options) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", op, dir, err)
 	}
-	s := &State{dir: dir, opts: o, db: db, cache: cache, calls: duplicate.New()}
+	s := &State{dir: dir, opts: o, db: db, cache: cache, names: newNameCache(o.NameCacheBytes), calls: duplicate.New()}
 	s.failure.Store(failure)
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %s: %w", op, dir, err), db.Close())

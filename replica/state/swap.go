@@ -108,6 +108,7 @@ func (s *State) replaceLocked(closeOld func(*State) error) error {
 	s.failure.Store(failure)
 	s.broken = nil // what Apply met was in the old one
 	s.cache.Purge()
+	s.names.purge()
 	s.calls = duplicate.New()
 	exports, members := s.mu.exportsChanged, s.mu.membersChanged
 	s.mu.super, s.mu.tables = super{}, tables{}

@@ -163,18 +163,21 @@ func (t *txn) destroy(n *node) {
 }
 
 // entry returns the place of a name in a directory; nil after an error.
-func (t *txn) entry(dir vfs.Ino, name string) *entry {
+func (t *txn) entry(dir *node, name string) *entry {
 	if t.err != nil {
 		return nil
 	}
-	id := entryName{dir, name}
+	id := entryName{dir.Ino, name}
 	if e, ok := t.entries[id]; ok {
 		return e
 	}
-	d, err := t.s.dirent(t.super.ID, dir, name)
-	if err != nil {
-		t.fail(err)
-		return nil
+	var d dirent
+	if dir.stored != nil { // else this txn made it
+		var err error
+		if d, err = t.s.dirent(t.super.ID, dir.stored, name); err != nil {
+			t.fail(err)
+			return nil
+		}
 	}
 	e := &entry{entryName: id, stored: d, now: d}
 	t.entries[id] = e
@@ -299,6 +302,9 @@ func (t *txn) publish(b *pebble.Batch, index, term uint64) error {
 	}
 	if err := s.db.Apply(b, pebble.NoSync); err != nil {
 		return err
+	}
+	for _, e := range t.inOrder {
+		s.names.put(e.dir, e.name, e.now)
 	}
 	for _, n := range t.order {
 		switch {

@@ -44,7 +44,7 @@ type keep struct {
 	n         *Node
 	markAt    time.Time // of the last watermark
 	markIndex Index     // of the last watermark's own entry
-	appended  uint64    // bytes appended at the time of the last marker
+	appended  uint64    // bytes appended up to the last marker's entry, about
 
 	said *Protection // as it was last reported
 }
@@ -119,12 +119,23 @@ func (k *keep) marker() {
 	if entries < markerEntries && (bytes < n.keepBytes()/4 || entries == 0) {
 		return
 	}
-	appended := n.store.Appended()
+	before, last, appended := uint64(n.markers.limit()), n.raft.LastIndex(), n.store.Appended()
 	if err := n.WriteMarker(); err != nil {
 		n.log.Info("marker", "err", err)
 		return
 	}
-	k.appended = appended
+	k.appended = appended - notCovered(appended-k.appended, before, uint64(n.markers.limit()), last)
+}
+
+// notCovered returns how many of the bytes of the entries from before to last are
+// beyond the marker at now, if all are of one size. What was appended is applied
+// later: after a burst the marker may cover little of it, and if nothing follows, only these bytes
+// bring about the next one.
+func notCovered(bytes, before, now, last uint64) uint64 {
+	if now >= last || before >= last {
+		return 0
+	}
+	return uint64(float64(bytes) * float64(last-now) / float64(last-before))
 }
 
 // keepBytes is how much of the log compaction leaves now.

@@ -29,8 +29,7 @@ type waiter struct {
 // call over the whole budget is let through alone, or it would wait for ever.
 func (b *budget) take(n int, cancel <-chan struct{}) (time.Duration, bool) {
 	b.mu.Lock()
-	if len(b.waiters) == 0 && b.fitsLocked(n) {
-		b.addLocked(n)
+	if b.tryLocked(n) {
 		b.mu.Unlock()
 		return 0, true
 	}
@@ -46,6 +45,21 @@ func (b *budget) take(n int, cancel <-chan struct{}) (time.Duration, bool) {
 		ok = b.abandon(w)
 	}
 	return waited, ok
+}
+
+// tryTake is take where there is room at once.
+func (b *budget) tryTake(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tryLocked(n)
+}
+
+func (b *budget) tryLocked(n int) bool {
+	if len(b.waiters) > 0 || !b.fitsLocked(n) {
+		return false
+	}
+	b.addLocked(n)
+	return true
 }
 
 // abandon takes w out of the queue. It returns true if w got its room just

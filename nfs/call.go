@@ -1,6 +1,7 @@
 package nfs
 
 import (
+	"context"
 	"errors"
 	"runtime/debug"
 
@@ -44,7 +45,11 @@ func (c *conn) startCall(rec []byte) error {
 		return nil
 	}
 	t.beginReply(replyRoom + c.srv.replySize(t.entry, &t.call))
-	c.srv.workers.start(t)
+	if c.turn.takes(t) {
+		c.turn.serve(t)
+	} else {
+		c.srv.workers.start(t)
+	}
 	return nil
 }
 
@@ -94,13 +99,21 @@ func (t *task) charge(n int) {
 	t.conn.srv.inFlight.charge(t.conn.share, n)
 }
 
-// run has the call served and sends the reply.
+// run serves the call and sends the reply.
 func (t *task) run() {
+	if c := t.conn; t.serve(c.ctx) {
+		c.send(t)
+	}
+}
+
+// serve has the call handled. It returns true if a reply is to be sent, and forgets t
+// otherwise.
+func (t *task) serve(ctx context.Context) bool {
 	c := t.conn
 	c.srv.observer.CallStarted()
 	begun := &c.begun[c.srv.span.Load()%callSpans]
 	begun.Add(1)
-	err := t.serve()
+	err := t.handle(ctx)
 	begun.Add(-1)
 	c.srv.observer.CallEnded()
 	c.srv.buffers.put(t.rec)
@@ -109,18 +122,16 @@ func (t *task) run() {
 		t.charge(over) // the handler needed a larger buffer
 	}
 	if err == nil {
-		c.send(t)
-		return
+		return true
 	}
 	t.w.Truncate(rpc.MarkLen)
 	if rpc.AppendError(&t.w, t.call.XID, err) {
-		c.send(t)
-		return
+		return true
 	}
 	if errors.Is(err, errPaused) {
 		c.release(t)
 		c.end(reasonPaused)
-		return
+		return false
 	}
 	if !errors.Is(err, rpc.ErrDrop) && c.ctx.Err() == nil && c.srv.noisy.allow() {
 		c.srv.log.Warn("call not answered, connection closed", "client", c.client, "xid", t.call.XID,
@@ -128,11 +139,12 @@ func (t *task) run() {
 	}
 	c.release(t)
 	c.drop()
+	return false
 }
 
-// serve calls the handler, unless the node stood still since the connection
+// handle calls the handler, unless the node stood still since the connection
 // was made. A panic is the call's own misfortune.
-func (t *task) serve() (err error) {
+func (t *task) handle(ctx context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = rpc.ErrSystem
@@ -142,7 +154,7 @@ func (t *task) serve() (err error) {
 	if t.conn.isStale() { // last of all: see pauseGuard
 		return errPaused
 	}
-	return t.entry.Handler.ServeRPC(t.conn.ctx, &t.call, &t.w)
+	return t.entry.Handler.ServeRPC(ctx, &t.call, &t.w)
 }
 
 // replySize asks the handler how long the results may become, within bounds.

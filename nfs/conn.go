@@ -64,6 +64,7 @@ type conn struct {
 	growFn  rpc.Grow
 	creds   rpc.CredCache
 	rec     incoming
+	turn    *turn
 
 	out outbox
 }
@@ -75,7 +76,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.inFlight.observer = s.observer
 	c.key = s.clientKey(c.client.Addr())
 	c.touch()
-	c.br = bufio.NewReaderSize(nc, readBuffer)
+	c.br = bufio.NewReaderSize(socket{c}, readBuffer)
 	c.records = rpc.NewRecordReader(c.br, rpc.RecordLimits{Bytes: s.limits.Record, Fragments: s.limits.Fragments})
 	c.growFn = c.grow
 	c.rec.large.host, c.rec.large.cut = hostOf(c.key), c.cutRecord
@@ -92,10 +93,22 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// serve reads calls until the connection ends, and returns when it is closed
-// and no call of it is left.
-func (c *conn) serve() {
-	err := c.readCalls()
+// run takes a turn at reading calls. If that ends with the connection, it returns when
+// the connection is closed and no call of it is left.
+func (c *conn) run() {
+	r := &turn{Context: c.ctx, conn: c}
+	c.turn = r
+	err := c.readCalls(r)
+	if r.over {
+		return
+	}
+	r.flush()
+	c.finish(err)
+	c.srv.unregister(c)
+}
+
+// finish closes the connection after its last call was read.
+func (c *conn) finish(err error) {
 	graceful := errors.Is(err, io.EOF) || errors.Is(err, errStopped)
 	if !graceful {
 		c.cut(err)
@@ -108,9 +121,9 @@ func (c *conn) serve() {
 }
 
 // readCalls starts one call after the other. It returns io.EOF when the client
-// sends no more, errStopped when the server wants no more.
-func (c *conn) readCalls() error {
-	for {
+// sends no more, errStopped when the server wants no more, and nil when the turn is over.
+func (c *conn) readCalls(r *turn) error {
+	for !r.over {
 		rec, err := c.records.Next(c.growFn)
 		if err == nil {
 			err = c.endRecord()
@@ -132,6 +145,7 @@ func (c *conn) readCalls() error {
 			return err
 		}
 	}
+	return nil
 }
 
 func (c *conn) isStopped() bool {

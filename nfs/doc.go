@@ -79,12 +79,15 @@
 //	goroutine      started by   ends when                            owns
 //	accept loop    Serve        the listener is closed               the listener
 //	house          Serve        the server is closed                 looking at clocks, idle connections
-//	connection     accept loop  its connection and its calls ended   reading from the socket
+//	connection     accept loop  its connection and its calls ended,  reading from the socket,
+//	                            or its turn is over                  and quick calls
 //	worker         connection   its call's reply is written or left  its task
 //	                            to another call, and enough wait,
 //	                            or the server has ended
 //
-// A worker whose call is done waits for the next of any connection. There is no
+// A worker whose call is done waits for the next of any connection. Calls that a
+// handler says are quick (rpc.Quick) are run by the goroutine that reads the connection; one that
+// has to wait after all hands the reading over to a worker (see turn). There is no
 // goroutine for writing. The call that ends while nobody writes
 // becomes the writer and goes on until no reply is left; calls that end
 // meanwhile leave theirs to it, so that replies gather in one system call.

@@ -16,6 +16,7 @@ import (
 	"twofold/nfs/client"
 	"twofold/nfs/rpc"
 	"twofold/nfs/xdr"
+	"twofold/replica/vfs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,14 +33,20 @@ const (
 	procPanic uint32 = 4
 	procSize  uint32 = 5 // answers as many bytes as its argument says
 	procUntil uint32 = 6 // waits for the end of its context, then ErrDrop
+	procWait  uint32 = 7 // a quick one that says twice that it waits, and is procBlock then
+	procSlow  uint32 = 8 // a quick one that takes a millisecond
+	procDrop  uint32 = 9 // a quick one that returns ErrDrop
 )
 
 // handler is the test program's server side.
 type handler struct {
 	release chan struct{} // closed to release procBlock
 	err     error
+	noQuick bool         // no call is said to be quick
 	calls   atomic.Int64 // that have reached the handler
 	blocked atomic.Int64 // that wait in procBlock
+	slow    atomic.Int64 // that are in procSlow
+	most    atomic.Int64 // that were there at once
 }
 
 func newHandler() *handler { return &handler{release: make(chan struct{})} }
@@ -50,7 +57,17 @@ func (h *handler) ServeRPC(ctx context.Context, call *rpc.Call, w *xdr.Writer) e
 	case procNull:
 	case procEcho:
 		w.B = append(w.B, call.Args...)
-	case procBlock:
+	case procSlow:
+		h.most.Store(max(h.most.Load(), h.slow.Add(1)))
+		time.Sleep(time.Millisecond)
+		h.slow.Add(-1)
+	case procDrop:
+		return rpc.ErrDrop
+	case procBlock, procWait:
+		if call.Proc == procWait {
+			vfs.WillWait(ctx)
+			vfs.WillWait(ctx)
+		}
 		h.blocked.Add(1)
 		defer h.blocked.Add(-1)
 		select {
@@ -74,6 +91,11 @@ func (h *handler) ServeRPC(ctx context.Context, call *rpc.Call, w *xdr.Writer) e
 		return rpc.ErrProcUnavail
 	}
 	return nil
+}
+
+// Quick makes handler an rpc.Quick.
+func (h *handler) Quick(call *rpc.Call) bool {
+	return call.Proc != procBlock && call.Proc != procUntil && !h.noQuick
 }
 
 // ReplySize makes handler an rpc.ReplySizer.

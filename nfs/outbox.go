@@ -70,6 +70,26 @@ func (c *conn) send(t *task) {
 	c.writeAll()
 }
 
+// sendAll writes replies that are ended, or leaves them to the goroutine that is
+// writing already.
+func (c *conn) sendAll(tasks []*task) {
+	o := &c.out
+	o.Lock()
+	if o.closing {
+		o.Unlock()
+		c.releaseAll(tasks)
+		return
+	}
+	o.queue = append(o.queue, tasks...)
+	if o.writing {
+		o.Unlock()
+		return
+	}
+	o.writing = true
+	o.Unlock()
+	c.writeAll()
+}
+
 // writeAll is the writer: it writes until the queue is empty.
 func (c *conn) writeAll() {
 	o := &c.out

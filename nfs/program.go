@@ -31,6 +31,7 @@ type table []entry
 type entry struct {
 	Program
 	sizer rpc.ReplySizer // nil if the handler has no such method
+	quick rpc.Quick      // nil if the handler has no such method
 }
 
 func newTable(programs []Program) (table, error) {
@@ -46,7 +47,8 @@ func newTable(programs []Program) (table, error) {
 			return nil, fmt.Errorf("nfs: program %d version %d is there twice", p.Number, p.Version)
 		}
 		sizer, _ := p.Handler.(rpc.ReplySizer)
-		t = append(t, entry{Program: p, sizer: sizer})
+		quick, _ := p.Handler.(rpc.Quick)
+		t = append(t, entry{Program: p, sizer: sizer, quick: quick})
 	}
 	return t, nil
 }

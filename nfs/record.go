@@ -79,6 +79,7 @@ func (c *conn) beginRecord(n int, more bool) (whole bool, err error) {
 	if more {
 		want = c.srv.limits.Record
 	}
+	c.turn.flush()
 	waited, ok := c.inFlight.take(roomFor(want), c.stop)
 	if !ok {
 		return false, errStopped
@@ -95,17 +96,40 @@ func (c *conn) beginRecord(n int, more bool) (whole bool, err error) {
 // takeSmall counts a call of n bytes that have arrived.
 func (c *conn) takeSmall(n int) error {
 	room := roomFor(n)
-	waited, ok := c.inFlight.take(room, c.stop)
+	if !c.tryTake(room) {
+		c.turn.flush() // the calls whose replies wait there hold room as well
+		if err := c.takeLater(room); err != nil {
+			return err
+		}
+	}
+	c.rec.buf, c.rec.room, c.rec.connRoom = c.srv.buffers.get(n), room, room
+	return nil
+}
+
+// tryTake counts a call that holds n bytes, if there is room for it.
+func (c *conn) tryTake(n int) bool {
+	if !c.inFlight.tryTake(n) {
+		return false
+	}
+	if !c.srv.inFlight.tryTake(c.share, n) {
+		c.inFlight.release(1, n)
+		return false
+	}
+	return true
+}
+
+// takeLater counts a call that holds n bytes, as soon as there is room for it.
+func (c *conn) takeLater(n int) error {
+	waited, ok := c.inFlight.take(n, c.stop)
 	if !ok {
 		return errStopped
 	}
 	c.rec.held += waited
-	if waited, ok = c.srv.inFlight.take(c.share, room, c.stop); !ok {
-		c.inFlight.release(1, room)
+	if waited, ok = c.srv.inFlight.take(c.share, n, c.stop); !ok {
+		c.inFlight.release(1, n)
 		return errStopped
 	}
 	c.rec.held += waited
-	c.rec.buf, c.rec.room, c.rec.connRoom = c.srv.buffers.get(n), room, room
 	return nil
 }
 

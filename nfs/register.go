@@ -30,14 +30,16 @@ func (s *Server) start(nc net.Conn) {
 		return
 	}
 	s.observer.ConnOpened()
-	go func() {
-		defer s.wg.Done()
-		c.serve()
-		s.mu.Lock()
-		s.forgetLocked(c)
-		s.mu.Unlock()
-		s.observer.ConnClosed()
-	}()
+	go c.run()
+}
+
+// unregister forgets a connection that has ended.
+func (s *Server) unregister(c *conn) {
+	s.mu.Lock()
+	s.forgetLocked(c)
+	s.mu.Unlock()
+	s.observer.ConnClosed()
+	s.wg.Done()
 }
 
 // register takes c in, in the place of victim if that is not nil, or says why

@@ -85,6 +85,17 @@ func (s *shares) take(sh *share, n int, cancel <-chan struct{}) (time.Duration, 
 	return waited, ok
 }
 
+// tryTake is take where there is room at once.
+func (s *shares) tryTake(sh *share, n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.starved != nil || len(sh.waiters) > 0 || s.obstacleLocked(sh, n) != "" {
+		return false
+	}
+	s.addLocked(sh, n)
+	return true
+}
+
 // await waits on behalf of a connection that a limit holds back.
 func await(o Observer, limit string, ready, cancel <-chan struct{}) (time.Duration, bool) {
 	begin := time.Now()

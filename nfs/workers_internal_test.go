@@ -6,9 +6,9 @@ import "testing"
 // waits no more.
 func TestWorkers_Waiting(t *testing.T) {
 	var w workers
-	var all []chan *task
+	var all []chan job
 	for i := range maxIdleWorkers + 5 {
-		next := make(chan *task, 1)
+		next := make(chan job, 1)
 		if got, want := w.wait(next), i < maxIdleWorkers; got != want {
 			t.Fatalf("worker %d may wait: %t", i, got)
 		}
@@ -23,10 +23,10 @@ func TestWorkers_Waiting(t *testing.T) {
 	w.close()
 	for i, next := range append(all[:maxIdleWorkers-2:maxIdleWorkers-2], all[maxIdleWorkers]) {
 		if _, ok := <-next; ok {
-			t.Errorf("worker %d of those that waited got a task at the end", i)
+			t.Errorf("worker %d of those that waited got a job at the end", i)
 		}
 	}
-	if w.wait(make(chan *task, 1)) || w.idle() != nil {
+	if w.wait(make(chan job, 1)) || w.idle() != nil {
 		t.Error("a worker waits after close")
 	}
 }

@@ -221,6 +221,7 @@ func (r *reading) sound(kind vfs.Kind, found ...key) bool {
 // slow bounds a read that does not go through at once.
 func (r *reading) slow() {
 	if r.cancel == nil {
+		vfs.WillWait(r.ctx)
 		r.ctx, r.cancel = context.WithTimeout(r.ctx, r.s.cfg.WaitLimit)
 	}
 }

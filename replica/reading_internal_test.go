@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +150,31 @@ func TestReading_WaitsForWhatTouches(t *testing.T) {
 	h.commit(w)
 	ended(t, attr)
 	ended(t, data)
+}
+
+// waitCount is a vfs.Waiter.
+type waitCount struct{ n atomic.Int64 }
+
+func (w *waitCount) WillWait() { w.n.Add(1) }
+
+// Whoever has a read run beside other things is told before it waits, and only then.
+func TestReading_TellsThatItWaits(t *testing.T) {
+	h := newHolder(t)
+	var told waitCount
+	read := func() error {
+		_, err := h.s.GetAttr(context.WithValue(t.Context(), vfs.WaiterKey, &told), h.f)
+		return err
+	}
+	if err := read(); err != nil || told.n.Load() != 0 {
+		t.Errorf("a read that does not wait: %v, told %d times", err, told.n.Load())
+	}
+	w := h.append(write(h.f, 5))
+	done := h.begun(read)
+	if told.n.Load() != 1 {
+		t.Errorf("a read that waits: told %d times", told.n.Load())
+	}
+	h.commit(w)
+	ended(t, done)
 }
 
 // Entries that came after the read began are no concern of it.

@@ -13,6 +13,14 @@ type ReplySizer interface {
 	ReplySize(call *Call) int
 }
 
+// Quick is an optional method of a [Handler]: it tells that a call takes about as
+// little time as a handover to another goroutine does, unless the handler says before that it has
+// to wait (vfs.WillWait). The server may then have the goroutine run it that reads the
+// connection.
+type Quick interface {
+	Quick(call *Call) bool
+}
+
 // BeginReply appends the reply header of SUCCESS. Results follow it.
 func BeginReply(w *xdr.Writer, xid uint32) { appendAccepted(w, xid, acceptSuccess) }
 

@@ -57,8 +57,16 @@ func serveSignals(ctx context.Context, cfg *config, out io.Writer) error {
 	return serve(ctx, cfg, slog.New(cfg.Log.handler(w)))
 }
 
+// collectAt is by how much the heap may grow before the collector runs, in percent of what
+// is in use. Most of what a node allocates is short-lived, and what it keeps is small: some tens of MiB more
+// save a twentieth of its processor time. GOGC, where it is set, stands.
+const collectAt = 200
+
 // serve runs one node until ctx ends or it fails.
 func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	if cfg.Memory.Limit > 0 {
 		debug.SetMemoryLimit(int64(cfg.Memory.Limit))
 	}

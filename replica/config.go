@@ -53,8 +53,8 @@ type Config struct {
 	// WaitLimit bounds how long a call waits for a leader or for its outcome.
 	// Default DefaultWaitLimit.
 	WaitLimit time.Duration
-	// Linger is how long the proposer waits after a batch of more than one
-	// change for the callers that it just released. Default 50 µs.
+	// Linger is how long the proposer waits at most for the callers that an entry
+	// releases, if others wait for the next one already. Negative: not at all. Default 1 ms.
 	Linger time.Duration
 	// ReserveBytes is what this node keeps free on its disk: with no more than
 	// that, at any data node, changes that need space are refused with NoSpace.
@@ -99,7 +99,7 @@ func (c *Config) withDefaults() error {
 		c.WaitLimit = DefaultWaitLimit
 	}
 	if c.Linger == 0 {
-		c.Linger = 50 * time.Microsecond
+		c.Linger = time.Millisecond
 	}
 	if c.DigestEvery == 0 {
 		c.DigestEvery = 5 * time.Second

@@ -108,6 +108,7 @@ func (s *Store) handOver(ctx context.Context, st raftlog.State, age vfs.Time, p 
 	}
 	select {
 	case s.queue <- p:
+		s.lingering.queued()
 	case <-ctx.Done():
 		s.unreserve(p.enc)
 		return vfs.Result{}, vfs.ErrBusy
@@ -235,6 +236,7 @@ func (s *Store) HandleForward(from string, term, age uint64, enc []byte, reply f
 	if s.reserve(enc) {
 		select {
 		case s.queue <- pending{origin: origin, term: term, touch: touchOf(cmd.Op), enc: enc}:
+			s.lingering.queued()
 			return
 		default:
 			s.unreserve(enc)

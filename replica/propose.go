@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"time"
 
@@ -32,7 +31,7 @@ func (s *Store) runPropose() {
 			return // stopped
 		}
 		index, n := s.proposeBatch(batch)
-		if index != 0 && n > 1 && len(s.held) == 0 {
+		if index != 0 && len(s.held) == 0 {
 			s.linger(index, n)
 		}
 	}
@@ -157,18 +156,6 @@ func (s *Store) settle(p pending, never bool) {
 		s.waiters.end(p.origin, p.term, fateDropped)
 	case p.origin.Instance != s.instance:
 		s.waiters.end(p.origin, p.term, fateUnknown)
-	}
-}
-
-// linger waits a moment for the callers that the entry at index released, so
-// that they share the next one. It spins, since a short sleep takes a
-// millisecond on an idle machine.
-func (s *Store) linger(index raftlog.Index, released int) {
-	if !s.applied.wait(index, s.stopped) {
-		return
-	}
-	for end := time.Now().Add(s.cfg.Linger); len(s.queue) < released && time.Now().Before(end); {
-		runtime.Gosched()
 	}
 }
 

@@ -162,7 +162,7 @@ func TestResolve_WaitsForTheLog(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			l := newLeading(t)
 			root := vfs.RootRef()
-			l.s.cfg.Linger = time.Nanosecond
+			l.s.lingering.limit = -1
 			l.start()
 			// The term begins with an entry that touches everything.
 			waitFor(t, func() bool { return withCommands(l.proposed()) > 0 })

@@ -50,8 +50,9 @@ type Store struct {
 
 	queue     chan pending
 	queued    atomic.Int64 // bytes in queue
-	held      []pending    // owned by the propose goroutine, before queue
-	resolver  resolver     // owned by the propose goroutine
+	lingering linger
+	held      []pending // owned by the propose goroutine, before queue
+	resolver  resolver  // owned by the propose goroutine
 	committed chan []raftlog.Entry
 
 	appliedTerm raftlog.Term // owned by the apply goroutine
@@ -138,6 +139,7 @@ func Open(cfg Config) (*Store, error) {
 		integrity: newIntegrity(), quarantine: newQuarantine(), checkpoints: newCheckpoints(),
 		face: newBorrowed(),
 	}
+	s.lingering.limit, s.lingering.queue, s.lingering.full = cfg.Linger, s.queue, make(chan struct{}, 1)
 	if why != nil {
 		s.quarantine.enter(*why)
 		s.quarantine.note()
